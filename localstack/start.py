@@ -1,0 +1,23 @@
+"""Starts the local cloud (MiniStack) with two of its waits shortened.
+
+`cargo xtask up` runs this inside the `cloud` environment and sets the variables that say where it
+listens and keeps its data. Without the two changes every call of a function takes 40 to 100 ms;
+with them a request through API, function and table takes about 8.
+"""
+
+import socketserver
+
+from ministack.app import main
+from ministack.core import lambda_runtime
+
+# Functions fetch their work from a small HTTP server inside the emulator. It writes head and body
+# of an answer separately, and Nagle's algorithm holds the second back until the first is acknowledged.
+socketserver.StreamRequestHandler.disable_nagle_algorithm = True
+
+# After each call the emulator waits for log lines: 50 ms for the first one, and a handler that logs
+# nothing pays for all of it. 4 ms is enough for a line that is already on its way; a later one is
+# collected with the next call. In order: wait for the first line, quiet time after a line, upper bound.
+lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.004, 0.002, 0.25)
+
+if __name__ == "__main__":
+    main()
