@@ -24,8 +24,12 @@ fn main() {
         ("JPEG 10000 × 10000", jpeg(10_000, 10_000)),
     ] {
         let limits = Limits { bytes: u64::MAX, ..Limits::default() };
-        let inspected = time(|| drop(black_box(inspect(&bytes, &limits).unwrap())));
-        let shown = time(|| drop(black_box(preview(&bytes, &limits).unwrap())));
+        let inspected = time(|| {
+            black_box(inspect(&bytes, &limits).unwrap());
+        });
+        let shown = time(|| {
+            black_box(preview(&bytes, &limits).unwrap());
+        });
         let per_second = 1.0 / inspected.as_secs_f64();
         println!("{name:<28} {:>10} {per_second:>14.1} {:>12.2}", bytes.len(), shown.as_secs_f64() * 1e3);
     }
@@ -64,7 +68,7 @@ fn time(mut work: impl FnMut()) -> Duration {
 fn drawn(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let wave = ((x as f32 / 37.0).sin() + (y as f32 / 23.0).cos()) * 50.0 + 120.0;
-        let noise = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(0x45d9_f3b) >> 28;
+        let noise = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(0x045d_9f3b) >> 28;
         Rgb([wave as u8 + noise as u8, (wave / 2.0) as u8, (x / 16) as u8])
     })
 }
