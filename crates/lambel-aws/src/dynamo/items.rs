@@ -1,0 +1,370 @@
+//! The attributes of every kind of item.
+//!
+//! Each item carries the version of its shape in `v`. A reader refuses a version that it does not know, so
+//! that it never takes half a record for a whole one. Adding an attribute that older readers may ignore keeps
+//! the version; anything else raises it. `ARCHITECTURE.md` has the table of who can read what.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use lambel_core::{
+    AnnouncedFile, FileName, ImageId, LabelIndex, Subtask, SubtaskState, Task, TaskId, Timestamp, Vote,
+    consensus::{Confidence, Decision, Dispute},
+    subtask::{Abstention, Answer, Picture, Preview, Refusal, Votes},
+};
+use lambel_service::ports::{Desk, StoreError, StoreResult};
+
+use super::client::{Item, number, string};
+
+/// The version of the shapes that this program writes.
+const VERSION: u32 = 1;
+
+fn versioned() -> (String, AttributeValue) {
+    ("v".to_owned(), number(VERSION))
+}
+
+/// An item that cannot be read.
+fn unreadable(what: &str, detail: impl std::fmt::Display) -> StoreError {
+    StoreError::Failed(format!("{what} cannot be read: {detail}"))
+}
+
+/// Reads the attributes of one item.
+struct Reader {
+    what: &'static str,
+    item: Item,
+}
+
+impl Reader {
+    fn new(what: &'static str, item: Item) -> StoreResult<Self> {
+        let reader = Self { what, item };
+        match reader.number::<u32>("v")? {
+            VERSION => Ok(reader),
+            other => Err(unreadable(what, format!("its shape has version {other}, this program knows {VERSION}"))),
+        }
+    }
+
+    fn missing(&self, name: &str) -> StoreError {
+        unreadable(self.what, format!("attribute `{name}` is missing or of another type"))
+    }
+
+    fn text(&self, name: &str) -> StoreResult<&str> {
+        self.maybe_text(name).ok_or_else(|| self.missing(name))
+    }
+
+    fn maybe_text(&self, name: &str) -> Option<&str> {
+        self.item.get(name)?.as_s().ok().map(String::as_str)
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str) -> StoreResult<T> {
+        self.maybe_number(name)?.ok_or_else(|| self.missing(name))
+    }
+
+    fn maybe_number<T: std::str::FromStr>(&self, name: &str) -> StoreResult<Option<T>> {
+        match self.item.get(name) {
+            None => Ok(None),
+            Some(value) => read_number(value).map(Some).ok_or_else(|| self.missing(name)),
+        }
+    }
+
+    fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> StoreResult<T> {
+        self.text(name)?.parse().map_err(|error| unreadable(self.what, error))
+    }
+
+    fn moment(&self, name: &str) -> StoreResult<Timestamp> {
+        self.number(name).map(Timestamp::from_millis)
+    }
+
+    /// A map attribute, each entry read by a function.
+    fn map<K: std::str::FromStr + Ord, V>(
+        &self,
+        name: &str,
+        read: impl Fn(&AttributeValue) -> Option<V>,
+    ) -> StoreResult<BTreeMap<K, V>> {
+        let map = self.item.get(name).and_then(|value| value.as_m().ok()).ok_or_else(|| self.missing(name))?;
+        let entry = |(key, value): (&String, &AttributeValue)| Some((key.parse().ok()?, read(value)?));
+        map.iter().map(|pair| entry(pair).ok_or_else(|| self.missing(name))).collect()
+    }
+}
+
+fn read_number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
+    value.as_n().ok()?.parse().ok()
+}
+
+/// A name that serde gives to a value of an enum.
+fn name_of<T: serde::Serialize>(value: T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        other => unreachable!("states and reasons are plain names, not {other:?}"),
+    }
+}
+
+fn of_name<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
+    serde_json::from_value(serde_json::Value::String(name.to_owned())).ok()
+}
+
+/// A state as it is stored.
+pub(super) fn state(state: SubtaskState) -> AttributeValue {
+    string(state.as_str())
+}
+
+/// A vote as it is stored: `a` the answer (a number is a label, text a reason to abstain), `t` when, `e` how
+/// long the operator looked.
+pub(super) fn vote(vote: &Vote) -> AttributeValue {
+    let answer = match vote.answer {
+        Answer::Label(LabelIndex(place)) => number(place),
+        Answer::Abstain(reason) => string(reason.as_str()),
+    };
+    let mut map = Item::from([("a".to_owned(), answer), ("t".to_owned(), number(vote.at.millis()))]);
+    map.extend(vote.elapsed_ms.map(|elapsed| ("e".to_owned(), number(elapsed))));
+    AttributeValue::M(map)
+}
+
+fn read_vote(value: &AttributeValue) -> Option<Vote> {
+    let map = value.as_m().ok()?;
+    let answer = match map.get("a")? {
+        AttributeValue::N(place) => Answer::Label(LabelIndex(place.parse().ok()?)),
+        AttributeValue::S(reason) => Answer::Abstain(of_name::<Abstention>(reason)?),
+        _ => return None,
+    };
+    let elapsed_ms = match map.get("e") {
+        Some(value) => Some(read_number(value)?),
+        None => None,
+    };
+    Some(Vote { answer, at: Timestamp::from_millis(read_number(map.get("t")?)?), elapsed_ms })
+}
+
+fn votes(votes: &Votes) -> AttributeValue {
+    AttributeValue::M(votes.iter().map(|(operator, cast)| (operator.to_string(), vote(cast))).collect())
+}
+
+/// A subtask as it is stored, but for its key. `pool` is what its attribute `open_shard` says while it is open.
+pub(super) fn subtask(subtask: &Subtask, pool: &str) -> Item {
+    let leases = subtask.leases.iter().map(|(operator, until)| (operator.to_string(), number(until.millis())));
+    let mut item = Item::from([
+        versioned(),
+        ("state".to_owned(), state(subtask.state)),
+        ("rev".to_owned(), number(subtask.rev)),
+        ("bytes".to_owned(), number(subtask.bytes)),
+        ("votes".to_owned(), votes(&subtask.votes)),
+        ("late".to_owned(), votes(&subtask.late)),
+        ("leases".to_owned(), AttributeValue::M(leases.collect())),
+        ("created".to_owned(), number(subtask.created_at.millis())),
+    ]);
+    let mut put = |name: &str, value| item.insert(name.to_owned(), value);
+    if subtask.state == SubtaskState::Open {
+        put("open_shard", string(pool));
+    }
+    if let Some(picture) = &subtask.picture {
+        put("type", string(&picture.media_type));
+        put("width", number(picture.width));
+        put("height", number(picture.height));
+    }
+    match &subtask.preview {
+        Preview::NotNeeded => {}
+        Preview::Wanted => drop(put("preview", string("wanted"))),
+        Preview::Made { media_type } => drop(put("preview", string(media_type))),
+    }
+    if let Some(refusal) = &subtask.refusal {
+        put("refusal", string(&refusal.code));
+        put("refusal_detail", string(&refusal.detail));
+    }
+    if let Some(at) = subtask.decided_at {
+        put("decided", number(at.millis()));
+    }
+    item.extend(subtask.decision.iter().flat_map(decision));
+    item
+}
+
+/// The attributes of a decision.
+pub(super) fn decision(decision: &Decision) -> Vec<(String, AttributeValue)> {
+    let mut attributes = vec![("confidence".to_owned(), number(decision.confidence.get()))];
+    attributes.extend(decision.label.map(|LabelIndex(place)| ("label".to_owned(), number(place))));
+    attributes.extend(decision.dispute.map(|dispute| ("dispute".to_owned(), string(name_of(dispute)))));
+    attributes
+}
+
+/// Reads a subtask, of the table or of its stream.
+pub fn read_subtask(item: HashMap<String, AttributeValue>) -> StoreResult<Subtask> {
+    let reader = Reader::new("subtask", item)?;
+    let bad = |name: &str| reader.missing(name);
+    let (task, _) = reader.text("pk")?.split_once('#').ok_or_else(|| bad("pk"))?;
+    let task: TaskId = task.parse().map_err(|_| bad("pk"))?;
+    let picture = match reader.maybe_text("type") {
+        Some(media_type) => Some(Picture {
+            media_type: media_type.to_owned(),
+            width: reader.number("width")?,
+            height: reader.number("height")?,
+        }),
+        None => None,
+    };
+    let preview = match reader.maybe_text("preview") {
+        None => Preview::NotNeeded,
+        Some("wanted") => Preview::Wanted,
+        Some(media_type) => Preview::Made { media_type: media_type.to_owned() },
+    };
+    let refusal = match reader.maybe_text("refusal") {
+        Some(code) => {
+            Some(Refusal { code: code.to_owned(), detail: reader.text("refusal_detail")?.to_owned() })
+        }
+        None => None,
+    };
+    let decision = match reader.maybe_number::<f64>("confidence")? {
+        Some(confidence) => Some(Decision {
+            label: reader.maybe_number("label")?.map(LabelIndex),
+            confidence: Confidence::new(confidence),
+            dispute: match reader.maybe_text("dispute") {
+                Some(name) => Some(of_name::<Dispute>(name).ok_or_else(|| bad("dispute"))?),
+                None => None,
+            },
+        }),
+        None => None,
+    };
+    Ok(Subtask {
+        task,
+        image: reader.parsed("sk")?,
+        state: of_name(reader.text("state")?).ok_or_else(|| bad("state"))?,
+        rev: reader.number("rev")?,
+        bytes: reader.number("bytes")?,
+        picture,
+        preview,
+        votes: reader.map("votes", read_vote)?,
+        late: reader.map("late", read_vote)?,
+        leases: reader.map("leases", |until| read_number(until).map(Timestamp::from_millis))?,
+        decision,
+        refusal,
+        created_at: reader.moment("created")?,
+        decided_at: reader.maybe_number("decided")?.map(Timestamp::from_millis),
+    })
+}
+
+/// A task as it is stored, but for its key.
+pub(super) fn task(task: &Task) -> StoreResult<Item> {
+    let mut item: Item = serde_dynamo::to_item(task).map_err(|error| StoreError::Failed(error.to_string()))?;
+    item.extend([versioned()]);
+    Ok(item)
+}
+
+/// Reads a task, of the table or of its stream.
+pub fn read_task(item: HashMap<String, AttributeValue>) -> StoreResult<Task> {
+    let reader = Reader::new("task", item)?;
+    serde_dynamo::from_item(reader.item).map_err(|error| unreadable("task", error))
+}
+
+/// An announced file as it is stored, but for its key.
+pub(super) fn file(file: &AnnouncedFile) -> Item {
+    Item::from([
+        versioned(),
+        ("bytes".to_owned(), number(file.bytes)),
+        ("type".to_owned(), string(&file.media_type)),
+        ("announced".to_owned(), number(file.announced_at.millis())),
+    ])
+}
+
+pub(super) fn read_file(item: Item) -> StoreResult<AnnouncedFile> {
+    let reader = Reader::new("file", item)?;
+    let (image, name) = reader.text("sk")?.split_once('/').ok_or_else(|| reader.missing("sk"))?;
+    Ok(AnnouncedFile {
+        name: FileName::parse(name).map_err(|error| unreadable("file", error))?,
+        image: image.parse().map_err(|error| unreadable("file", error))?,
+        bytes: reader.number("bytes")?,
+        media_type: reader.text("type")?.to_owned(),
+        announced_at: reader.moment("announced")?,
+    })
+}
+
+/// What a name stands for, as it is stored, but for its key.
+pub(super) fn name(image: ImageId) -> Item {
+    Item::from([versioned(), ("image".to_owned(), string(image.to_string()))])
+}
+
+/// Reads a name and the image it stands for.
+pub(super) fn read_name(item: Item) -> StoreResult<(String, ImageId)> {
+    let reader = Reader::new("name", item)?;
+    Ok((reader.text("sk")?.to_owned(), reader.parsed("image")?))
+}
+
+/// An operator's record as it is stored, but for its key.
+pub(super) fn desk(desk: &Desk) -> Item {
+    let leases = desk.leases.iter().map(|(image, until)| (image.to_string(), number(until.millis())));
+    Item::from([
+        versioned(),
+        ("leases".to_owned(), AttributeValue::M(leases.collect())),
+        ("place".to_owned(), string(desk.place.to_string())),
+        ("rev".to_owned(), number(desk.rev)),
+    ])
+}
+
+pub(super) fn read_desk(item: Item) -> StoreResult<Desk> {
+    let reader = Reader::new("operator's record", item)?;
+    let (task, _) = reader.text("pk")?.split_once('#').ok_or_else(|| reader.missing("pk"))?;
+    Ok(Desk {
+        task: task.parse().map_err(|_| reader.missing("pk"))?,
+        operator: reader.parsed("sk")?,
+        leases: reader.map("leases", |until| read_number(until).map(Timestamp::from_millis))?,
+        place: reader.parsed("place")?,
+        rev: reader.number("rev")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subtask_item() -> Item {
+        let picture = Picture { media_type: "image/jpeg".into(), width: 3, height: 2 };
+        let task: TaskId = "019aa5a0-5c1e-7e3b-9d7c-1f7d3b0c2a11".parse().unwrap();
+        let at = Timestamp::from_millis(5);
+        let mut record = Subtask::preparing(task, ImageId::MIN, 9, picture, Preview::NotNeeded, at);
+        record.open(None);
+        let cast = Vote { answer: Answer::Label(LabelIndex(7)), at, elapsed_ms: Some(3) };
+        record.votes.insert("op".parse().unwrap(), cast);
+        let mut item = subtask(&record, "pool");
+        item.extend([("pk".to_owned(), string(format!("{task}#0"))), ("sk".to_owned(), string(ImageId::MIN.to_string()))]);
+        assert_eq!(read_subtask(item.clone()).unwrap(), record);
+        item
+    }
+
+    #[test]
+    fn another_version_is_not_read() {
+        let mut item = subtask_item();
+        item.insert("v".to_owned(), number(2));
+        let error = read_subtask(item).unwrap_err();
+        assert!(error.to_string().contains("version 2"), "{error}");
+    }
+
+    #[test]
+    fn a_record_with_a_hole_is_not_read() {
+        for name in ["pk", "sk", "state", "rev", "votes", "leases", "late", "created", "width", "v"] {
+            let mut item = subtask_item();
+            item.remove(name);
+            assert!(read_subtask(item).is_err(), "without {name}");
+        }
+    }
+
+    #[test]
+    fn a_subtask_with_three_votes_and_a_lease_fits_one_write_unit() {
+        let mut record = read_subtask(subtask_item()).unwrap();
+        record.votes.clear();
+        let operator = |n: u8| format!("b3c1d7a2-8a52-4f0e-9d55-0f3d1a2b4c{n:02}").parse().unwrap();
+        let at = Timestamp::from_millis(1_795_250_820_120);
+        for n in 0..3 {
+            let cast = Vote { answer: Answer::Label(LabelIndex(999)), at, elapsed_ms: Some(123_456) };
+            record.votes.insert(operator(n), cast);
+        }
+        record.leases.insert(operator(3), at);
+        let mut item = subtask(&record, &format!("{}#255", record.task));
+        item.extend([("pk".to_owned(), string(format!("{}#255", record.task))), ("sk".to_owned(), string("0".repeat(64)))]);
+        let size: usize = item.iter().map(|(name, value)| name.len() + size_of(value)).sum();
+        assert!(size <= 1_024, "{size} bytes");
+    }
+
+    /// The size of an attribute as DynamoDB's documentation of item sizes counts it.
+    fn size_of(value: &AttributeValue) -> usize {
+        match value {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::N(digits) => digits.len() / 2 + 2,
+            AttributeValue::M(map) => 3 + map.iter().map(|(name, value)| 1 + name.len() + size_of(value)).sum::<usize>(),
+            other => panic!("no size for {other:?}"),
+        }
+    }
+}

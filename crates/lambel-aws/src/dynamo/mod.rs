@@ -1,0 +1,164 @@
+//! The tables on DynamoDB.
+//!
+//! | module | what |
+//! |---|---|
+//! | `keys` | the keys of every kind of item |
+//! | `items` | the attributes of every kind of item, and their versions |
+//! | `client` | requests: paging, batches, transactions, conflicts, and what they cost |
+//! | `tasks`, `subtasks` | the operations of the port |
+
+mod client;
+pub mod items;
+mod keys;
+mod subtasks;
+mod tasks;
+
+use async_trait::async_trait;
+use lambel_core::{
+    AnnouncedFile, ClientId, Counts, FileName, ImageId, OperatorId, Subtask, Task, TaskId, Timestamp, Vote,
+    ring::Stretch, subtask::Cast,
+};
+use lambel_service::ports::{Announcement, CastError, Closing, Desk, FilePlace, Store, StoreResult};
+
+pub use client::{Meter, Usage};
+use client::Client;
+
+use crate::settings::Aws;
+
+/// The tables on DynamoDB.
+#[derive(Clone, Debug)]
+pub struct DynamoStore {
+    client: Client,
+    /// The name of the table `Tasks`.
+    tasks: String,
+    /// The name of the table `Subtasks`.
+    subtasks: String,
+}
+
+impl DynamoStore {
+    /// The tables of these names.
+    pub fn new(aws: &Aws, tasks: impl Into<String>, subtasks: impl Into<String>) -> Self {
+        let client = Client::new(aws_sdk_dynamodb::Client::new(aws.config()));
+        Self { client, tasks: tasks.into(), subtasks: subtasks.into() }
+    }
+
+    /// What the requests so far have cost.
+    pub fn meter(&self) -> &Meter {
+        &self.client.meter
+    }
+
+    /// One cheap call, so that the connection stands before the first request comes.
+    pub async fn warm_up(&self) {
+        if let Err(error) = self.active_tasks(1).await {
+            tracing::warn!(%error, "tables not reached at start");
+        }
+    }
+}
+
+/// The port, method by method: each hands over to the module that does it.
+#[async_trait]
+impl Store for DynamoStore {
+    async fn create_task(&self, task: &Task) -> StoreResult<()> {
+        self.create_task_items(task).await
+    }
+
+    async fn task(&self, id: TaskId) -> StoreResult<Option<Task>> {
+        self.read_task(id).await
+    }
+
+    async fn tasks_of(&self, owner: &ClientId, before: Option<TaskId>, limit: u32) -> StoreResult<Vec<Task>> {
+        self.read_tasks_of(owner, before, limit).await
+    }
+
+    async fn active_tasks(&self, limit: u32) -> StoreResult<Vec<Task>> {
+        self.read_active_tasks(limit).await
+    }
+
+    async fn replace_task(&self, task: &Task) -> StoreResult<bool> {
+        self.replace_task_item(task).await
+    }
+
+    async fn counts(&self, task: &Task) -> StoreResult<Counts> {
+        self.sum_counts(task).await
+    }
+
+    async fn names(&self, task: &Task, names: &[FileName]) -> StoreResult<Vec<Option<ImageId>>> {
+        self.read_names(task, names).await
+    }
+
+    async fn announce(&self, task: &Task, files: &[AnnouncedFile]) -> StoreResult<Vec<Announcement>> {
+        self.announce_files(task, files).await
+    }
+
+    async fn files(
+        &self,
+        task: &Task,
+        shard: u16,
+        after: Option<&FilePlace>,
+        limit: u32,
+    ) -> StoreResult<Vec<AnnouncedFile>> {
+        self.read_files(task, shard, after, limit).await
+    }
+
+    async fn files_of(&self, task: &Task, image: ImageId) -> StoreResult<Vec<AnnouncedFile>> {
+        self.read_files_of(task, image).await
+    }
+
+    async fn record(&self, task: &Task, subtasks: &[Subtask]) -> StoreResult<Vec<ImageId>> {
+        self.record_subtasks(task, subtasks).await
+    }
+
+    async fn subtasks(&self, task: &Task, images: &[ImageId], consistent: bool) -> StoreResult<Vec<Subtask>> {
+        self.read_subtasks(task, images, consistent).await
+    }
+
+    async fn list(&self, task: &Task, shard: u16, from: ImageId, limit: u32) -> StoreResult<Vec<Subtask>> {
+        self.list_subtasks(task, shard, from, limit).await
+    }
+
+    async fn pool(&self, task: &Task, stretch: Stretch, limit: u32) -> StoreResult<Vec<ImageId>> {
+        self.query_pool(task, stretch, limit).await
+    }
+
+    async fn open(&self, task: &Task, image: ImageId, preview: Option<&str>) -> StoreResult<bool> {
+        self.open_subtask(task, image, preview).await
+    }
+
+    async fn lease(
+        &self,
+        task: &Task,
+        seen: &Subtask,
+        operator: &OperatorId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        self.lease_subtask(task, seen, operator, until, now).await
+    }
+
+    async fn give_back(&self, task: &Task, image: ImageId, operator: &OperatorId) -> StoreResult<bool> {
+        self.give_back_subtask(task, image, operator).await
+    }
+
+    async fn cast(
+        &self,
+        task: &Task,
+        image: ImageId,
+        operator: &OperatorId,
+        vote: Vote,
+        held: bool,
+    ) -> Result<(Cast, Subtask), CastError> {
+        self.cast_vote(task, image, operator, vote, held).await
+    }
+
+    async fn close(&self, task: &Task, closings: &[Closing], now: Timestamp) -> StoreResult<Vec<bool>> {
+        self.close_subtasks(task, closings, now).await
+    }
+
+    async fn desks(&self, tasks: &[TaskId], operator: &OperatorId) -> StoreResult<Vec<(Option<Task>, Desk)>> {
+        self.read_desks(tasks, operator).await
+    }
+
+    async fn put_desk(&self, desk: &Desk) -> StoreResult<bool> {
+        self.put_desk_item(desk).await
+    }
+}

@@ -1,0 +1,14 @@
+//! The ports of Lambel on AWS. Only this crate knows the SDK, and what AWS's events look like.
+
+pub mod dynamo;
+mod errors;
+pub mod events;
+pub mod gateway;
+mod messages;
+mod objects;
+mod settings;
+
+pub use dynamo::{DynamoStore, Meter};
+pub use messages::AwsMessages;
+pub use objects::S3Objects;
+pub use settings::{Aws, MissingSetting, setting, start_logging};

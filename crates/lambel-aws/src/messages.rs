@@ -1,0 +1,110 @@
+//! The queues on SQS, the topics on SNS.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
+use futures::{StreamExt, TryStreamExt, stream};
+use lambel_core::event::{Event, NewSubtasks};
+use lambel_service::ports::{Messages, StoreError, StoreResult};
+
+use crate::{errors::sort, settings::Aws};
+
+/// Events of one request.
+const BATCH: usize = 10;
+/// Bytes of one request: 256 KiB are the most, attributes and all.
+const BATCH_BYTES: usize = 200_000;
+/// Requests under way at the same time.
+const AT_ONCE: usize = 4;
+
+/// The queues on SQS, the topics on SNS. A function that does not use one of them gives an empty address.
+#[derive(Clone, Debug)]
+pub struct AwsMessages {
+    sqs: aws_sdk_sqs::Client,
+    sns: aws_sdk_sns::Client,
+    /// The address of the queue `new-subtasks`.
+    pub new_subtasks_queue: String,
+    /// The ARN of the topic `subtask-completed`.
+    pub subtask_topic: String,
+    /// The ARN of the topic `task-completed`.
+    pub task_topic: String,
+}
+
+impl AwsMessages {
+    /// Clients, and no addresses yet.
+    pub fn new(aws: &Aws) -> Self {
+        Self {
+            sqs: aws_sdk_sqs::Client::new(aws.config()),
+            sns: aws_sdk_sns::Client::new(aws.config()),
+            new_subtasks_queue: String::new(),
+            subtask_topic: String::new(),
+            task_topic: String::new(),
+        }
+    }
+
+    async fn publish_batch(&self, topic: &str, batch: Vec<PublishBatchRequestEntry>) -> StoreResult<()> {
+        let request = self.sns.publish_batch().topic_arn(topic).set_publish_batch_request_entries(Some(batch));
+        let output = request.send().await.map_err(|error| sort("PublishBatch", error))?;
+        match output.failed().first() {
+            None => Ok(()),
+            Some(failed) => Err(StoreError::Busy(format!("PublishBatch: {}", failed.code()))),
+        }
+    }
+}
+
+fn entry(place: usize, event: &Event) -> StoreResult<(usize, PublishBatchRequestEntry)> {
+    let failed = |error: &dyn std::fmt::Display| StoreError::Failed(format!("event cannot be written: {error}"));
+    let text = |value: &str| {
+        MessageAttributeValue::builder().data_type("String").string_value(value).build().map_err(|error| failed(&error))
+    };
+    let attributes = event.attributes();
+    let body = event.body().map_err(|error| failed(&error))?;
+    let length = body.len() + 256;
+    let entry = PublishBatchRequestEntry::builder()
+        .id(place.to_string())
+        .message(body)
+        .message_attributes("task", text(&attributes.task.to_string())?)
+        .message_attributes("owner", text(attributes.owner.as_str())?)
+        .message_attributes("kind", text(attributes.kind)?)
+        .build()
+        .map_err(|error| failed(&error))?;
+    Ok((length, entry))
+}
+
+#[async_trait]
+impl Messages for AwsMessages {
+    async fn send_new_subtasks(&self, body: &NewSubtasks) -> StoreResult<()> {
+        let body = serde_json::to_string(body).map_err(|error| StoreError::Failed(error.to_string()))?;
+        let request = self.sqs.send_message().queue_url(&self.new_subtasks_queue).message_body(body);
+        request.send().await.map_err(|error| sort("SendMessage", error))?;
+        Ok(())
+    }
+
+    async fn publish(&self, events: &[Event]) -> StoreResult<()> {
+        let mut by_topic: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
+        for event in events {
+            let topic = match event {
+                Event::Subtask(..) => &self.subtask_topic,
+                Event::Task(..) => &self.task_topic,
+            };
+            by_topic.entry(topic).or_default().push(event);
+        }
+        let mut batches = Vec::new();
+        for (topic, events) in by_topic {
+            let mut batch = Vec::new();
+            let mut bytes = 0;
+            for (place, event) in events.into_iter().enumerate() {
+                let (length, entry) = entry(place, event)?;
+                if batch.len() == BATCH || (bytes + length > BATCH_BYTES && !batch.is_empty()) {
+                    batches.push((topic, std::mem::take(&mut batch)));
+                    bytes = 0;
+                }
+                bytes += length;
+                batch.push(entry);
+            }
+            batches.push((topic, batch));
+        }
+        let sends: Vec<_> = batches.into_iter().map(|(topic, batch)| self.publish_batch(topic, batch)).collect();
+        stream::iter(sends).buffer_unordered(AT_ONCE).try_collect().await
+    }
+}

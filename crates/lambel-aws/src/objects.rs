@@ -1,0 +1,117 @@
+//! The buckets on S3.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::{presigning::PresigningConfig, primitives::ByteStream};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use lambel_core::api::Header;
+use lambel_service::ports::{Fetched, ObjectKey, Objects, PresignedPut, Shelf, StoreError, StoreResult};
+
+use crate::{errors::sort, settings::Aws};
+
+/// The longest life of a presigned address.
+const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// The buckets on S3.
+#[derive(Clone, Debug)]
+pub struct S3Objects {
+    client: aws_sdk_s3::Client,
+    uploads: String,
+    previews: String,
+}
+
+impl S3Objects {
+    /// The buckets of these names. A function that does not use one of them gives an empty name.
+    pub fn new(aws: &Aws, uploads: impl Into<String>, previews: impl Into<String>) -> Self {
+        let config = aws_sdk_s3::config::Builder::from(aws.config()).force_path_style(aws.is_local()).build();
+        Self { client: aws_sdk_s3::Client::from_conf(config), uploads: uploads.into(), previews: previews.into() }
+    }
+
+    fn bucket(&self, shelf: Shelf) -> &str {
+        match shelf {
+            Shelf::Uploads => &self.uploads,
+            Shelf::Previews => &self.previews,
+        }
+    }
+}
+
+fn life(life: Duration) -> StoreResult<PresigningConfig> {
+    PresigningConfig::expires_in(life.min(LONGEST_LIFE)).map_err(|error| StoreError::Failed(error.to_string()))
+}
+
+#[async_trait]
+impl Objects for S3Objects {
+    async fn presign_put(
+        &self,
+        key: ObjectKey,
+        bytes: u64,
+        media_type: &str,
+        expires: Duration,
+    ) -> StoreResult<PresignedPut> {
+        let length = i64::try_from(bytes).map_err(|error| StoreError::Failed(error.to_string()))?;
+        let request = self
+            .client
+            .put_object()
+            .bucket(&self.uploads)
+            .key(key.to_string())
+            .content_length(length)
+            .content_type(media_type)
+            .checksum_sha256(BASE64_STANDARD.encode(key.image.digest()))
+            .presigned(life(expires)?)
+            .await
+            .map_err(|error| sort("PutObject", error))?;
+        let headers = request
+            .headers()
+            .filter(|(name, _)| *name != "host")
+            .map(|(name, value)| Header { name: name.to_owned(), value: value.to_owned() })
+            .collect();
+        Ok(PresignedPut { url: request.uri().to_owned(), headers })
+    }
+
+    async fn presign_get(
+        &self,
+        shelf: Shelf,
+        key: ObjectKey,
+        media_type: &str,
+        expires: Duration,
+    ) -> StoreResult<String> {
+        let request = self
+            .client
+            .get_object()
+            .bucket(self.bucket(shelf))
+            .key(key.to_string())
+            .response_content_type(media_type)
+            .response_content_disposition("inline")
+            .response_cache_control("private, max-age=3600, immutable")
+            .presigned(life(expires)?)
+            .await
+            .map_err(|error| sort("GetObject", error))?;
+        Ok(request.uri().to_owned())
+    }
+
+    async fn fetch(&self, key: ObjectKey, limit: u64) -> StoreResult<Fetched> {
+        let request = self.client.get_object().bucket(&self.uploads).key(key.to_string());
+        let output = match request.send().await {
+            Ok(output) => output,
+            Err(error) if error.as_service_error().is_some_and(|service| service.is_no_such_key()) => {
+                return Ok(Fetched::Missing);
+            }
+            Err(error) => return Err(sort("GetObject", error)),
+        };
+        let length = u64::try_from(output.content_length().unwrap_or(0)).unwrap_or(0);
+        if length > limit {
+            return Ok(Fetched::TooLong(length));
+        }
+        let body = output.body.collect().await.map_err(|error| StoreError::Busy(format!("GetObject: {error}")))?;
+        Ok(Fetched::Bytes(body.into_bytes()))
+    }
+
+    async fn put_preview(&self, key: ObjectKey, bytes: Bytes, media_type: &str) -> StoreResult<()> {
+        let request = self.client.put_object().bucket(&self.previews).key(key.to_string());
+        let request = request.content_type(media_type).body(ByteStream::from(bytes));
+        request.send().await.map_err(|error| sort("PutObject", error))?;
+        Ok(())
+    }
+}

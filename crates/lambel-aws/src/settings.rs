@@ -1,0 +1,62 @@
+//! What a function reads from its environment, once, when it starts.
+
+use std::{env, time::Duration};
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+
+/// An environment variable that a function needs and has not.
+#[derive(Debug, thiserror::Error)]
+#[error("the environment variable {0} is not set")]
+pub struct MissingSetting(&'static str);
+
+/// Reads a setting.
+pub fn setting(name: &'static str) -> Result<String, MissingSetting> {
+    env::var(name).ok().filter(|value| !value.is_empty()).ok_or(MissingSetting(name))
+}
+
+/// What the clients of all services share.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    config: SdkConfig,
+}
+
+impl Aws {
+    /// Reads region, credentials and endpoint as every AWS program does.
+    ///
+    /// One try of a call takes 4 seconds at most and all its tries together 12: below the time-out of every
+    /// function, so that a function hears of the failure before it is stopped.
+    pub async fn from_env() -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(2))
+            .operation_attempt_timeout(Duration::from_secs(4))
+            .operation_timeout(Duration::from_secs(12))
+            .build();
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .retry_config(RetryConfig::standard().with_max_attempts(4))
+            .timeout_config(timeouts)
+            .load()
+            .await;
+        Self { config }
+    }
+
+    /// The shared configuration.
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// Whether an endpoint of one's own is set: the local cloud. It has one host name for all buckets.
+    pub fn is_local(&self) -> bool {
+        self.config.endpoint_url().is_some()
+    }
+}
+
+/// Starts writing events as lines of JSON, from the level that `RUST_LOG` says.
+pub fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // Lambda adds the time to each line itself.
+    let lines = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).without_time();
+    if lines.with_current_span(false).try_init().is_err() {
+        tracing::debug!("logging was started before");
+    }
+}

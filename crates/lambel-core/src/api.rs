@@ -1,0 +1,581 @@
+//! The shapes of the HTTP interface: what a request may say, and what an answer says.
+//!
+//! Requests refuse fields that they do not know. Fields that have nothing to say are left out of answers.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    ImageId, Label, OperatorId, TaskId, Timestamp,
+    consensus::{Confidence, Dispute},
+    subtask::{Abstention, Refusal, SubtaskState},
+    task::TaskState,
+};
+
+/// A task to be made.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateTask {
+    /// What the task is called: 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200, example = "cats and dogs")]
+    pub name: String,
+    /// The labels an image can get: 2 to 1,000, all different, each 1 to 256 characters.
+    #[schema(min_items = 2, max_items = 1000, example = json!(["cat", "dog"]))]
+    pub labels: Vec<String>,
+    /// What operators should know: plain text, 20,000 characters at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 20000)]
+    pub instructions: Option<String>,
+    /// How the task comes to its labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyFields>,
+    /// About how many images will come. The number of shards is chosen from it; it binds to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100_000_000)]
+    pub expected_images: Option<u64>,
+}
+
+/// The names of the rules of consensus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuleName {
+    /// A fixed quorum; the plurality wins; a tie takes further votes up to `max_labels`.
+    Majority,
+}
+
+/// How a task comes to its labels. What is left out takes its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyFields {
+    /// The rule of consensus; `majority` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RuleName>,
+    /// Votes with a label that are always asked for: 1 to 100, 3 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub quorum: Option<u32>,
+    /// Votes with a label after which a tie is a dispute: `quorum` to 100; twice the quorum and one by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub max_labels: Option<u32>,
+    /// Abstentions after which an image is a dispute: 1 to 100, 3 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub max_abstentions: Option<u32>,
+    /// How long an operator has for what they have claimed: 1 to 43,200 seconds, 900 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 43200)]
+    pub lease_seconds: Option<u32>,
+}
+
+/// A task, as its client sees it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TaskView {
+    /// Its id.
+    pub task: TaskId,
+    /// What it is called.
+    pub name: String,
+    /// Where it stands.
+    pub state: TaskState,
+    /// The labels an image can get.
+    pub labels: Vec<Label>,
+    /// What operators should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+    /// How it comes to its labels, with every default filled in.
+    pub policy: PolicyFields,
+    /// How many distinct images there are, as said when sealing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<u64>,
+    /// How far it is: exact. Left out of lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was sealed first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_at: Option<Timestamp>,
+    /// When it was completed or cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+}
+
+/// How far a task is, in distinct images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Progress {
+    /// Good pictures.
+    pub accepted: u64,
+    /// Refused files.
+    pub rejected: u64,
+    /// Good pictures that have their label.
+    pub complete: u64,
+    /// Good pictures that ran out of votes without an answer.
+    pub disputed: u64,
+    /// Good pictures that wait for votes.
+    pub open: u64,
+    /// Votes on the pictures that are complete or disputed.
+    pub votes: u64,
+}
+
+/// A page of a client's tasks, the newest first.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TaskPage {
+    /// The tasks, without their progress.
+    pub tasks: Vec<TaskView>,
+    /// The `cursor` of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Which page of a list.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// Where the page begins: the `next` of the page before. The first page, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// How many rows at most: 1 to 1,000, 100 by default. A page may have fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<u32>,
+}
+
+/// Files that the client is about to upload.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnnounceFiles {
+    /// The files: 1 to 1,000.
+    #[schema(min_items = 1, max_items = 1000)]
+    pub files: Vec<FileAnnouncement>,
+}
+
+/// A file that the client is about to upload.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileAnnouncement {
+    /// Its name: a relative path of at most 900 bytes, unique in the task.
+    #[schema(example = "cats/0001.jpg")]
+    pub name: String,
+    /// Its length in bytes: at most 40,000,000.
+    pub bytes: u64,
+    /// Its media type: `image/jpeg`, `image/png` or `image/webp`. What counts in the end is what the bytes are.
+    #[schema(example = "image/jpeg")]
+    pub media_type: String,
+    /// The SHA-256 of its bytes, 64 lower-case hexadecimal digits.
+    #[schema(example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+    pub sha256: String,
+}
+
+/// What to do with each file that was announced, in the order of the request.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Grants {
+    /// One for each file.
+    pub files: Vec<FileGrant>,
+}
+
+/// What to do with one file.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FileGrant {
+    /// The name of the request.
+    pub name: String,
+    /// What to do.
+    #[serde(flatten)]
+    pub grant: Grant,
+}
+
+/// What to do with a file.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "status", rename_all = "kebab-case")]
+pub enum Grant {
+    /// Upload it: `PUT` exactly these bytes to `url`, with these headers.
+    Upload {
+        /// Where to.
+        url: String,
+        /// The headers that the request must have; the signature covers them.
+        headers: Vec<Header>,
+        /// Until when the upload can be begun. After that, announce the file again.
+        expires_at: Timestamp,
+    },
+    /// These bytes are in the task already. There is nothing to do.
+    AlreadyPresent {
+        /// Where the image stands.
+        state: SubtaskState,
+    },
+    /// This file is not taken.
+    Refused {
+        /// A name for the reason that programs can rely on.
+        code: String,
+        /// The reason, and what to do about it.
+        detail: String,
+    },
+}
+
+/// A header of an HTTP request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Header {
+    /// Its name, in lower case.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// The end of uploading.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SealTask {
+    /// How many distinct images the client has uploaded, refused ones among them.
+    #[schema(minimum = 1, maximum = 100_000_000)]
+    pub images: u64,
+}
+
+/// Which images of a task.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ImagesQuery {
+    /// Only images in this state; all, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(inline)]
+    pub state: Option<ImageState>,
+    /// Where the page begins: the `next` of the page before. The first page, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// How many rows at most: 1 to 1,000, 100 by default. A page may have fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<u32>,
+}
+
+/// Where an image stands, seen from the client: as its subtask, or announced and not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageState {
+    /// Announced, but not uploaded or not validated yet.
+    Announced,
+    /// A good picture that is not in the pool yet.
+    Preparing,
+    /// In the pool.
+    Open,
+    /// Decided: it has its label.
+    Complete,
+    /// Decided: it ran out of votes without an answer.
+    Disputed,
+    /// Not a picture that can be labelled.
+    Rejected,
+}
+
+impl From<SubtaskState> for ImageState {
+    fn from(state: SubtaskState) -> Self {
+        match state {
+            SubtaskState::Preparing => Self::Preparing,
+            SubtaskState::Open => Self::Open,
+            SubtaskState::Complete => Self::Complete,
+            SubtaskState::Disputed => Self::Disputed,
+            SubtaskState::Rejected => Self::Rejected,
+        }
+    }
+}
+
+/// A page of images, sorted by id.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImagePage {
+    /// The images.
+    pub images: Vec<ImageView>,
+    /// The `cursor` of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One image of a task.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImageView {
+    /// Its id.
+    pub image: ImageId,
+    /// The names of its files, sorted.
+    pub names: Vec<String>,
+    /// What is known of it.
+    #[serde(flatten)]
+    pub status: ImageStatus,
+    /// When its upload was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+}
+
+/// What is known of an image: common to lists and results.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImageStatus {
+    /// Where it stands.
+    pub state: ImageState,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its media type, from its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// Width in pixels, as shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Height in pixels, as shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// Its label: the answer if it is complete, the best there is if it is disputed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// How sure the label is. With `majority`, the share of the votes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Confidence>,
+    /// Why it is disputed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispute: Option<Dispute>,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+    /// The votes on it, abstentions and late ones among them, in the order in which they came.
+    pub votes: Vec<VoteView>,
+    /// When it was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<Timestamp>,
+}
+
+/// One vote, as the client sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct VoteView {
+    /// Whose.
+    pub operator: OperatorId,
+    /// The label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// Why there is no label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abstain: Option<Abstention>,
+    /// When it arrived.
+    pub at: Timestamp,
+    /// How long the operator looked, in milliseconds, as their page says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u32>,
+    /// Whether it came after the decision and is without effect.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
+}
+
+/// A page of results, sorted by image and name.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ResultPage {
+    /// One row for each file name.
+    pub rows: Vec<ResultRow>,
+    /// The `cursor` of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// The result for one file name.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ResultRow {
+    /// The name.
+    pub name: String,
+    /// The image behind it.
+    pub image: ImageId,
+    /// What is known of the image.
+    #[serde(flatten)]
+    pub status: ImageStatus,
+}
+
+/// An operator asks for work.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// From this task only; if left out, from whatever the operator may work on, the oldest task first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// How many subtasks at most, those that the operator holds already among them: 1 to 100.
+    #[schema(minimum = 1, maximum = 100)]
+    pub count: u32,
+}
+
+/// The work that was handed out.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ClaimAnswer {
+    /// What to label.
+    pub subtasks: Vec<LeasedSubtask>,
+    /// The tasks that the subtasks belong to.
+    pub tasks: Vec<WorkTask>,
+    /// There is less than was asked for; ask again after this many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+}
+
+/// One image to label.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LeasedSubtask {
+    /// The task.
+    pub task: TaskId,
+    /// The image.
+    pub image: ImageId,
+    /// Where the picture can be read, for as long as the lease lasts and a minute more.
+    pub url: String,
+    /// The media type of what is there.
+    pub media_type: String,
+    /// Width of the image in pixels, as shown; what is at `url` may be smaller.
+    pub width: u32,
+    /// Height of the image in pixels, as shown.
+    pub height: u32,
+    /// Until when the subtask is kept for this operator.
+    pub lease_until: Timestamp,
+}
+
+/// A task, as operators see it: without its client.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct WorkTask {
+    /// Its id.
+    pub task: TaskId,
+    /// What it is called.
+    pub name: String,
+    /// The labels to choose from, in order.
+    pub labels: Vec<Label>,
+    /// What operators should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+}
+
+/// What an operator may work on.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct WorkAnswer {
+    /// The tasks, the oldest first.
+    pub tasks: Vec<WorkSummary>,
+}
+
+/// A task that has work.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct WorkSummary {
+    /// The task.
+    #[serde(flatten)]
+    pub task: WorkTask,
+    /// Images that are not decided. The operator may have voted on some of them already.
+    pub undecided: u64,
+}
+
+/// Votes of one operator.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitVotes {
+    /// The votes: 1 to 100, each for another subtask.
+    #[schema(min_items = 1, max_items = 100)]
+    pub votes: Vec<SubmittedVote>,
+}
+
+/// One vote: a label, or an abstention with its reason.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmittedVote {
+    /// The task.
+    pub task: TaskId,
+    /// The image.
+    pub image: ImageId,
+    /// The label, out of those of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Why there is no label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abstain: Option<Abstention>,
+    /// How long the operator looked, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u32>,
+}
+
+/// What became of each vote, in the order of the request.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct VoteAnswer {
+    /// One for each vote.
+    pub votes: Vec<VoteReceipt>,
+}
+
+/// What became of one vote.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct VoteReceipt {
+    /// The task.
+    pub task: TaskId,
+    /// The image.
+    pub image: ImageId,
+    /// What became of it.
+    pub outcome: VoteOutcome,
+    /// If it was refused: a name for the reason that programs can rely on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// If it was refused: the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What became of a vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum VoteOutcome {
+    /// It is the operator's vote now.
+    Counted,
+    /// It took the place of another vote of the same operator.
+    Replaced,
+    /// The operator had said the same before.
+    Unchanged,
+    /// The image was decided before it came. It is kept, without effect.
+    Late,
+    /// It is not kept.
+    Refused,
+}
+
+/// Leases to give back.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReturnLeases {
+    /// The leases: 1 to 100.
+    #[schema(min_items = 1, max_items = 100)]
+    pub subtasks: Vec<LeaseRef>,
+}
+
+/// One subtask that an operator holds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseRef {
+    /// The task.
+    pub task: TaskId,
+    /// The image.
+    pub image: ImageId,
+}
+
+/// What became of the leases.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ReturnAnswer {
+    /// How many were given back. The others had ended before.
+    pub returned: u32,
+}
+
+/// An error, as RFC 9457 shapes it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// Which problem it is: an address relative to the interface, where it is explained.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/task-not-found")]
+    pub kind: String,
+    /// The problem in a few words: the same for every occurrence.
+    #[schema(example = "Task not found")]
+    pub title: String,
+    /// The HTTP status.
+    #[schema(example = 404)]
+    pub status: u16,
+    /// This occurrence, and what to do about it.
+    pub detail: String,
+}
+
+/// Where and how to sign in: what a program needs to know besides the address of the interface.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PublicConfig {
+    /// The AWS region.
+    pub region: String,
+    /// The Cognito user pool.
+    pub user_pool_id: String,
+    /// The app client of people and programs.
+    pub user_pool_client_id: String,
+    /// Where the pool answers.
+    pub sign_in_endpoint: String,
+    /// The version of the program that answers.
+    pub version: String,
+}

@@ -1,0 +1,98 @@
+//! `majority`: a fixed quorum; the plurality wins; a tie takes further votes, one at a time.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Confidence, Decision, Dispute, Verdict};
+use crate::{LabelIndex, subtask::Votes};
+
+/// A fixed quorum of votes, one for each operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Majority {
+    /// Votes with a label that are always asked for.
+    pub quorum: u32,
+    /// Votes with a label after which a tie is a dispute: at least the quorum.
+    pub max_labels: u32,
+}
+
+impl Majority {
+    /// Judges the votes of one subtask. The confidence is the share of the votes that the label has.
+    pub fn judge(&self, labels: usize, votes: &Votes) -> Verdict {
+        let mut tally = vec![0_u32; labels];
+        let mut cast = 0;
+        for label in votes.values().filter_map(|vote| vote.answer.label()) {
+            if let Some(count) = tally.get_mut(usize::from(label.0)) {
+                *count += 1;
+                cast += 1;
+            }
+        }
+        if cast < self.quorum {
+            return Verdict::Undecided { wanted: self.quorum - cast };
+        }
+        let most = tally.iter().copied().max().unwrap_or(0);
+        let mut leaders = tally.iter().zip(0_u16..).filter(|(count, _)| **count == most).map(|(_, place)| place);
+        let first = leaders.next().map(LabelIndex);
+        let tie = leaders.next().is_some();
+        if tie && cast < self.max_labels {
+            return Verdict::Undecided { wanted: 1 };
+        }
+        Verdict::Decided(Decision {
+            label: first.filter(|_| most > 0),
+            confidence: Confidence::new(f64::from(most) / f64::from(cast.max(1))),
+            dispute: tie.then_some(Dispute::NoAnswer),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Timestamp, Vote, subtask::Answer};
+
+    fn votes(labels: &[u16]) -> Votes {
+        let vote = |label: &u16| Vote {
+            answer: Answer::Label(LabelIndex(*label)),
+            at: Timestamp::default(),
+            elapsed_ms: None,
+        };
+        labels.iter().enumerate().map(|(n, label)| (format!("op-{n}").parse().unwrap(), vote(label))).collect()
+    }
+
+    const RULE: Majority = Majority { quorum: 3, max_labels: 5 };
+
+    fn decided(label: u16, share: f64, dispute: Option<Dispute>) -> Verdict {
+        let confidence = Confidence::new(share);
+        Verdict::Decided(Decision { label: Some(LabelIndex(label)), confidence, dispute })
+    }
+
+    #[test]
+    fn waits_for_the_quorum_then_takes_the_plurality() {
+        assert_eq!(RULE.judge(3, &votes(&[])), Verdict::Undecided { wanted: 3 });
+        assert_eq!(RULE.judge(3, &votes(&[1, 1])), Verdict::Undecided { wanted: 1 });
+        assert_eq!(RULE.judge(3, &votes(&[1, 1, 1])), decided(1, 1.0, None));
+        assert_eq!(RULE.judge(3, &votes(&[1, 2, 1])), decided(1, 2.0 / 3.0, None));
+    }
+
+    #[test]
+    fn a_tie_takes_further_votes_up_to_the_limit() {
+        assert_eq!(RULE.judge(3, &votes(&[0, 1, 2])), Verdict::Undecided { wanted: 1 });
+        assert_eq!(RULE.judge(3, &votes(&[0, 1, 2, 2])), decided(2, 0.5, None));
+        assert_eq!(RULE.judge(3, &votes(&[0, 0, 2, 2])), Verdict::Undecided { wanted: 1 });
+        assert_eq!(RULE.judge(3, &votes(&[1, 0, 0, 2, 2])), decided(0, 0.4, Some(Dispute::NoAnswer)));
+    }
+
+    proptest! {
+        #[test]
+        fn the_verdict_does_not_depend_on_the_order(mut labels in prop::collection::vec(0_u16..4, 0..8)) {
+            let before = RULE.judge(4, &votes(&labels));
+            labels.reverse();
+            prop_assert_eq!(RULE.judge(4, &votes(&labels)), before);
+        }
+
+        #[test]
+        fn it_ends_within_the_limit(labels in prop::collection::vec(0_u16..4, 5..9)) {
+            prop_assert!(matches!(RULE.judge(4, &votes(&labels)), Verdict::Decided(_)));
+        }
+    }
+}

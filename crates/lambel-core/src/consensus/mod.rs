@@ -1,0 +1,102 @@
+//! Consensus: has an image enough votes, and what is its label?
+//!
+//! A [`Rule`] looks at the votes of one subtask and gives a [`Verdict`]. It is a pure function of its
+//! arguments, does not depend on the order of the votes, and is the only place where labels are decided.
+
+mod majority;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+pub use majority::Majority;
+
+use crate::{LabelIndex, subtask::Votes};
+
+/// How sure a decision is: from 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "f64", into = "f64")]
+#[schema(value_type = f64, minimum = 0, maximum = 1, example = 0.67)]
+pub struct Confidence(f64);
+
+impl Confidence {
+    /// A confidence, held between 0 and 1; what is no number is no confidence at all.
+    pub fn new(share: f64) -> Self {
+        if share.is_nan() { Self(0.0) } else { Self(share.clamp(0.0, 1.0)) }
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Confidence {
+    type Error = String;
+
+    fn try_from(value: f64) -> Result<Self, Self::Error> {
+        if (0.0..=1.0).contains(&value) { Ok(Self(value)) } else { Err(format!("{value} is not from 0 to 1")) }
+    }
+}
+
+impl From<Confidence> for f64 {
+    fn from(confidence: Confidence) -> Self {
+        confidence.0
+    }
+}
+
+/// What a rule says of the votes there are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Verdict {
+    /// Not enough yet.
+    Undecided {
+        /// How many further votes with a label are wanted now: at least 1.
+        wanted: u32,
+    },
+    /// Enough.
+    Decided(Decision),
+}
+
+/// The end of a subtask.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decision {
+    /// Its label. None only in a dispute in which nobody gave one.
+    pub label: Option<LabelIndex>,
+    /// How sure the rule is of the label.
+    pub confidence: Confidence,
+    /// Why no answer was found, if none was: then the label is merely the best there is.
+    pub dispute: Option<Dispute>,
+}
+
+/// Why a subtask ended without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dispute {
+    /// It took all the votes that its policy allows, and the rule found no answer in them.
+    NoAnswer,
+    /// Too many operators abstained.
+    Abstentions,
+}
+
+/// A rule that a task can choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "rule", rename_all = "kebab-case")]
+pub enum Rule {
+    /// A fixed quorum, plurality.
+    Majority(Majority),
+}
+
+impl Rule {
+    /// Judges the votes of one subtask. `labels` is the number of labels that the task has.
+    pub fn judge(&self, labels: usize, votes: &Votes) -> Verdict {
+        match self {
+            Self::Majority(rule) => rule.judge(labels, votes),
+        }
+    }
+
+    /// The most votes with a label that a subtask takes.
+    pub fn max_labels(&self) -> u32 {
+        match self {
+            Self::Majority(rule) => rule.max_labels,
+        }
+    }
+}

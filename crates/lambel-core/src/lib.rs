@@ -1,0 +1,27 @@
+//! What Lambel *is*, without any of what it runs on: the words, the state machines of tasks and subtasks, the
+//! rules of consensus, and the shapes that travel over HTTP, queues and topics.
+//!
+//! Nothing here does I/O, waits, or reads a clock, so nothing here can fail for a reason that is not in its
+//! arguments. Times come in as values, chance does not come in at all.
+
+pub mod api;
+pub mod consensus;
+pub mod event;
+pub mod file;
+pub mod id;
+pub mod label;
+pub mod limits;
+pub mod policy;
+pub mod ring;
+pub mod subtask;
+pub mod task;
+pub mod time;
+
+pub use file::{AnnouncedFile, FileName};
+pub use id::{ClientId, ImageId, OperatorId, ParseIdError, TaskId};
+pub use label::{Label, LabelIndex, LabelSet};
+pub use policy::Policy;
+pub use ring::Shards;
+pub use subtask::{Subtask, SubtaskState, Vote};
+pub use task::{Counts, Task, TaskState};
+pub use time::Timestamp;

@@ -1,0 +1,51 @@
+//! Every limit of the service, in one place. The HTTP interface names them in its refusals and the
+//! documentation lists them.
+
+/// The name of a task, in characters.
+pub const TASK_NAME_CHARS: usize = 200;
+/// The instructions for operators, in characters.
+pub const INSTRUCTIONS_CHARS: usize = 20_000;
+/// Labels of one task.
+pub const LABELS_PER_TASK: usize = 1_000;
+/// One label, in characters.
+pub const LABEL_CHARS: usize = 256;
+/// All labels of one task together, in bytes of UTF-8: they live in one DynamoDB item of 400 KB at most.
+pub const LABEL_SET_BYTES: usize = 200_000;
+/// The name of a file, in bytes of UTF-8. It is part of a DynamoDB sort key (1,024 bytes), after the image id.
+pub const FILE_NAME_BYTES: usize = 900;
+/// Files announced in one request.
+pub const FILES_PER_REQUEST: usize = 1_000;
+/// One image, in bytes.
+pub const IMAGE_BYTES: u64 = 40_000_000;
+/// Images that a task can be sealed with, or be expected to have.
+pub const IMAGES_PER_TASK: u64 = 100_000_000;
+/// Subtasks asked for in one claim.
+pub const CLAIM_COUNT: u32 = 100;
+/// Live leases that one operator holds in one task.
+pub const LIVE_LEASES: usize = 100;
+/// Votes in one request.
+pub const VOTES_PER_REQUEST: usize = 100;
+/// Leases given back in one request.
+pub const RETURNS_PER_REQUEST: usize = 100;
+/// Votes with a label that a subtask can be asked to take. With leases and late votes the item stays far below
+/// the 400 KB of DynamoDB.
+pub const MAX_LABELS: u32 = 100;
+/// Abstentions that a subtask can be asked to take.
+pub const MAX_ABSTENTIONS: u32 = 100;
+/// The shortest lease, in seconds.
+pub const LEASE_SECONDS_MIN: u32 = 1;
+/// The longest lease, in seconds: half a day.
+pub const LEASE_SECONDS_MAX: u32 = 43_200;
+/// The life of a presigned upload, in seconds.
+pub const UPLOAD_URL_SECONDS: u32 = 900;
+/// The life of a presigned image address, beyond the end of the lease it belongs to, in seconds.
+pub const IMAGE_URL_GRACE_SECONDS: u32 = 60;
+/// Rows on one page of a list.
+pub const PAGE_ROWS: u32 = 1_000;
+/// A page of a list whose size is not said.
+pub const PAGE_ROWS_DEFAULT: u32 = 100;
+/// A request body, in bytes.
+pub const BODY_BYTES: usize = 1_000_000;
+/// A response body, in bytes, at which a stream of rows ends and names the next page. A function can answer
+/// with 6 MB at most, and JSON in JSON needs escapes.
+pub const RESPONSE_BYTES: usize = 4_000_000;

@@ -1,0 +1,496 @@
+//! The subtask: the duty of labelling one image of one task, and every change that can happen to it.
+//!
+//! ```text
+//! preparing ──▶ open ──▶ complete
+//!                  └───▶ disputed
+//! rejected              (no picture: decided before anybody saw it)
+//! ```
+//!
+//! Each change raises `rev` by one. Adapters apply a change with a condition on the `rev` they saw, or on a
+//! condition that implies the same outcome; these functions say what the outcome is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    ImageId, LabelIndex, OperatorId, Policy, TaskId, Timestamp,
+    consensus::{Decision, Verdict},
+};
+
+/// The votes of a subtask: one for each operator.
+pub type Votes = BTreeMap<OperatorId, Vote>;
+
+/// Where a subtask stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SubtaskState {
+    /// A good picture that is not in the pool yet.
+    Preparing,
+    /// In the pool.
+    Open,
+    /// Decided: it has its label.
+    Complete,
+    /// Decided: it ran out of votes without an answer.
+    Disputed,
+    /// Not a picture that can be labelled.
+    Rejected,
+}
+
+impl SubtaskState {
+    /// The state as it is written in JSON and in keys.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Open => "open",
+            Self::Complete => "complete",
+            Self::Disputed => "disputed",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    /// Whether nothing more is to be done.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Complete | Self::Disputed | Self::Rejected)
+    }
+}
+
+/// Why an operator gave no label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Abstention {
+    /// It cannot be told.
+    Unclear,
+    /// None of the labels fits.
+    NoneFits,
+    /// The picture does not show, or shows broken.
+    Broken,
+    /// The operator does not want to look at it.
+    Unsuitable,
+}
+
+impl Abstention {
+    /// The reason as it is written in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unclear => "unclear",
+            Self::NoneFits => "none-fits",
+            Self::Broken => "broken",
+            Self::Unsuitable => "unsuitable",
+        }
+    }
+}
+
+/// What an operator said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A label.
+    Label(LabelIndex),
+    /// None, and why.
+    Abstain(Abstention),
+}
+
+impl Answer {
+    /// The label, if one was given.
+    pub fn label(self) -> Option<LabelIndex> {
+        match self {
+            Self::Label(label) => Some(label),
+            Self::Abstain(_) => None,
+        }
+    }
+}
+
+/// One operator's answer for one subtask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// What was said.
+    pub answer: Answer,
+    /// When it arrived.
+    pub at: Timestamp,
+    /// How long the operator looked, in milliseconds, as their page says.
+    pub elapsed_ms: Option<u32>,
+}
+
+/// What is known of a picture once it was decoded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picture {
+    /// The media type, from the bytes themselves.
+    pub media_type: String,
+    /// Width in pixels, as shown: after the orientation it carries is applied.
+    pub width: u32,
+    /// Height in pixels, as shown.
+    pub height: u32,
+}
+
+/// What operators are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Preview {
+    /// The file itself.
+    NotNeeded,
+    /// A preview, which has to be made before the subtask can open.
+    Wanted,
+    /// A preview that was made.
+    Made {
+        /// Its media type.
+        media_type: String,
+    },
+}
+
+/// Why an image was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// A name for the reason that programs can rely on.
+    #[schema(example = "truncated")]
+    pub code: String,
+    /// The reason for people, with what to do about it.
+    #[schema(example = "the file ends in the middle of the picture; upload it again")]
+    pub detail: String,
+}
+
+/// The record of one image of one task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subtask {
+    /// The task.
+    pub task: TaskId,
+    /// The image.
+    pub image: ImageId,
+    /// Where it stands.
+    pub state: SubtaskState,
+    /// The number of changes so far.
+    pub rev: u64,
+    /// The length of the file in bytes.
+    pub bytes: u64,
+    /// The picture; none if it was rejected.
+    pub picture: Option<Picture>,
+    /// Whether operators are shown a preview instead of the file itself.
+    pub preview: Preview,
+    /// The votes that count.
+    pub votes: Votes,
+    /// Votes that came after the decision: evidence, without effect.
+    pub late: Votes,
+    /// Who holds a lease, and until when. An expired one stays until somebody else takes a lease.
+    pub leases: BTreeMap<OperatorId, Timestamp>,
+    /// The decision, once there is one.
+    pub decision: Option<Decision>,
+    /// Why the image was rejected, if it was.
+    pub refusal: Option<Refusal>,
+    /// When the record was made.
+    pub created_at: Timestamp,
+    /// When it reached its final state.
+    pub decided_at: Option<Timestamp>,
+}
+
+/// What became of a vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cast {
+    /// It is the operator's vote now.
+    Counted,
+    /// It took the place of another vote of the same operator.
+    Replaced,
+    /// The operator had said the same before.
+    Unchanged,
+    /// The subtask was decided before it came. It is kept, without effect.
+    Late,
+}
+
+/// The operator holds no lease on this subtask, and held none that could still be honoured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this operator holds no lease on this subtask")]
+pub struct NotLeased;
+
+/// Why a subtask cannot be leased to an operator now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// It is not in the pool.
+    NotOpen,
+    /// The operator has voted on it already.
+    Voted,
+    /// Votes and live leases take all its slots.
+    Full,
+}
+
+impl Subtask {
+    /// A good picture that waits to be opened.
+    pub fn preparing(
+        task: TaskId,
+        image: ImageId,
+        bytes: u64,
+        picture: Picture,
+        preview: Preview,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            task,
+            image,
+            state: SubtaskState::Preparing,
+            rev: 0,
+            bytes,
+            picture: Some(picture),
+            preview,
+            votes: Votes::new(),
+            late: Votes::new(),
+            leases: BTreeMap::new(),
+            decision: None,
+            refusal: None,
+            created_at: now,
+            decided_at: None,
+        }
+    }
+
+    /// A file that is no picture.
+    pub fn rejected(task: TaskId, image: ImageId, bytes: u64, refusal: Refusal, now: Timestamp) -> Self {
+        Self {
+            state: SubtaskState::Rejected,
+            picture: None,
+            refusal: Some(refusal),
+            decided_at: Some(now),
+            ..Self::preparing(
+                task,
+                image,
+                bytes,
+                Picture { media_type: String::new(), width: 0, height: 0 },
+                Preview::NotNeeded,
+                now,
+            )
+        }
+    }
+
+    /// Puts it into the pool, with the media type of its preview if one was made. False, and no change, unless
+    /// it was waiting for that.
+    pub fn open(&mut self, preview: Option<&str>) -> bool {
+        if self.state != SubtaskState::Preparing {
+            return false;
+        }
+        if let Some(media_type) = preview {
+            self.preview = Preview::Made { media_type: media_type.to_owned() };
+        }
+        self.state = SubtaskState::Open;
+        self.rev += 1;
+        true
+    }
+
+    /// What the policy says of its votes.
+    pub fn judge(&self, policy: &Policy, labels: usize) -> Verdict {
+        policy.judge(labels, &self.votes)
+    }
+
+    /// How many more leases it can take: what the rule wants, less the leases that are live.
+    pub fn free_slots(&self, policy: &Policy, labels: usize, now: Timestamp) -> u32 {
+        let Verdict::Undecided { wanted } = self.judge(policy, labels) else { return 0 };
+        let live = self.leases.values().filter(|until| **until > now).count();
+        wanted.saturating_sub(u32::try_from(live).unwrap_or(u32::MAX))
+    }
+
+    /// Whether it can be leased to this operator now. A live lease that they hold already is not in the way:
+    /// it can be handed to them again.
+    pub fn availability(
+        &self,
+        operator: &OperatorId,
+        policy: &Policy,
+        labels: usize,
+        now: Timestamp,
+    ) -> Result<(), Unavailable> {
+        if self.state != SubtaskState::Open {
+            return Err(Unavailable::NotOpen);
+        }
+        if self.votes.contains_key(operator) {
+            return Err(Unavailable::Voted);
+        }
+        if self.live_lease(operator, now).is_none() && self.free_slots(policy, labels, now) == 0 {
+            return Err(Unavailable::Full);
+        }
+        Ok(())
+    }
+
+    /// The end of the lease that this operator holds, if it is live.
+    pub fn live_lease(&self, operator: &OperatorId, now: Timestamp) -> Option<Timestamp> {
+        self.leases.get(operator).copied().filter(|until| *until > now)
+    }
+
+    /// Leases it to an operator. Leases that have expired are dropped: their slots are free.
+    pub fn lease(&mut self, operator: &OperatorId, until: Timestamp, now: Timestamp) {
+        self.leases.retain(|_, until| *until > now);
+        self.leases.insert(operator.clone(), until);
+        self.rev += 1;
+    }
+
+    /// Gives a lease back. False, and no change, where there was none.
+    pub fn give_back(&mut self, operator: &OperatorId) -> bool {
+        let held = self.leases.remove(operator).is_some();
+        self.rev += u64::from(held);
+        held
+    }
+
+    /// Casts a vote.
+    ///
+    /// A lease that has expired is as good as a live one until somebody has taken its slot. `held` says that
+    /// the operator's own record shows a lease here; it serves where the lease was dropped but a slot is
+    /// free, and after the decision.
+    pub fn cast(
+        &mut self,
+        operator: &OperatorId,
+        vote: Vote,
+        held: bool,
+        policy: &Policy,
+        labels: usize,
+    ) -> Result<Cast, NotLeased> {
+        let leased = self.leases.contains_key(operator);
+        let earlier = self.votes.get(operator).map(|earlier| earlier.answer);
+        match self.state {
+            SubtaskState::Open => {
+                if earlier == Some(vote.answer) {
+                    return Ok(Cast::Unchanged);
+                }
+                // No lease counts as expired here: a slot that is promised to somebody is not free.
+                if earlier.is_none() && !leased && !(held && self.free_slots(policy, labels, Timestamp::default()) > 0)
+                {
+                    return Err(NotLeased);
+                }
+                self.leases.remove(operator);
+                self.votes.insert(operator.clone(), vote);
+                self.rev += 1;
+                Ok(if earlier.is_some() { Cast::Replaced } else { Cast::Counted })
+            }
+            SubtaskState::Complete | SubtaskState::Disputed => {
+                if earlier == Some(vote.answer) {
+                    return Ok(Cast::Unchanged);
+                }
+                if self.late.get(operator).is_some_and(|late| late.answer == vote.answer) {
+                    return Ok(Cast::Late);
+                }
+                if earlier.is_none() && !leased && !held && !self.late.contains_key(operator) {
+                    return Err(NotLeased);
+                }
+                self.leases.remove(operator);
+                self.late.insert(operator.clone(), vote);
+                self.rev += 1;
+                Ok(Cast::Late)
+            }
+            SubtaskState::Preparing | SubtaskState::Rejected => Err(NotLeased),
+        }
+    }
+
+    /// Closes it with a decision.
+    pub fn close(&mut self, decision: Decision, now: Timestamp) {
+        self.state =
+            if decision.dispute.is_some() { SubtaskState::Disputed } else { SubtaskState::Complete };
+        self.decision = Some(decision);
+        self.decided_at = Some(now);
+        self.rev += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::api::PolicyFields;
+
+    const LABELS: usize = 3;
+
+    fn subtask() -> Subtask {
+        let picture = Picture { media_type: "image/png".into(), width: 1, height: 1 };
+        let mut subtask =
+            Subtask::preparing(TaskId::random(), ImageId::of(b"x"), 1, picture, Preview::NotNeeded, Timestamp::default());
+        assert!(subtask.open(None));
+        subtask
+    }
+
+    fn policy() -> Policy {
+        Policy::parse(&PolicyFields { quorum: Some(2), ..PolicyFields::default() }).unwrap()
+    }
+
+    fn op(n: usize) -> OperatorId {
+        format!("op-{n}").parse().unwrap()
+    }
+
+    fn label(label: u16) -> Vote {
+        let at = Timestamp::from_millis(1);
+        Vote { answer: Answer::Label(LabelIndex(label)), at, elapsed_ms: None }
+    }
+
+    const NOW: fn() -> Timestamp = || Timestamp::from_millis(1_000_000);
+
+    fn later() -> Timestamp {
+        NOW().plus(Duration::from_secs(60))
+    }
+
+    #[test]
+    fn votes_and_live_leases_fill_the_slots() {
+        let mut s = subtask();
+        assert_eq!(s.free_slots(&policy(), LABELS, NOW()), 2);
+        s.lease(&op(1), later(), NOW());
+        s.lease(&op(2), later(), NOW());
+        assert_eq!(s.availability(&op(3), &policy(), LABELS, NOW()), Err(Unavailable::Full));
+        // Their own lease can be handed to them again.
+        assert_eq!(s.availability(&op(1), &policy(), LABELS, NOW()), Ok(()));
+        // Expired leases count no more, and whoever leases next drops them.
+        assert_eq!(s.availability(&op(3), &policy(), LABELS, later()), Ok(()));
+        s.lease(&op(3), later().plus(Duration::from_secs(60)), later());
+        assert_eq!(s.leases.keys().collect::<Vec<_>>(), [&op(3)]);
+    }
+
+    #[test]
+    fn one_vote_for_each_operator() {
+        let mut s = subtask();
+        s.lease(&op(1), later(), NOW());
+        assert_eq!(s.cast(&op(1), label(0), false, &policy(), LABELS), Ok(Cast::Counted));
+        let rev = s.rev;
+        assert_eq!(s.cast(&op(1), label(0), false, &policy(), LABELS), Ok(Cast::Unchanged));
+        assert_eq!(s.rev, rev);
+        assert_eq!(s.cast(&op(1), label(1), false, &policy(), LABELS), Ok(Cast::Replaced));
+        assert_eq!(s.votes.len(), 1);
+        assert_eq!(s.availability(&op(1), &policy(), LABELS, NOW()), Err(Unavailable::Voted));
+        assert_eq!(s.cast(&op(2), label(1), false, &policy(), LABELS), Err(NotLeased));
+    }
+
+    #[test]
+    fn a_lost_lease_is_honoured_while_a_slot_is_free() {
+        let mut s = subtask();
+        s.lease(&op(2), later(), NOW());
+        assert_eq!(s.cast(&op(1), label(0), true, &policy(), LABELS), Ok(Cast::Counted));
+        // Now one vote and one lease: even if that lease has long expired, its slot is promised.
+        assert_eq!(s.cast(&op(3), label(0), true, &policy(), LABELS), Err(NotLeased));
+        assert_eq!(s.cast(&op(2), label(0), false, &policy(), LABELS), Ok(Cast::Counted));
+    }
+
+    #[test]
+    fn what_comes_after_the_decision_is_kept_without_effect() {
+        let mut s = subtask();
+        for n in [1, 2] {
+            s.lease(&op(n), later(), NOW());
+            s.cast(&op(n), label(0), false, &policy(), LABELS).unwrap();
+        }
+        let Verdict::Decided(decision) = s.judge(&policy(), LABELS) else { panic!("two of two agree") };
+        s.close(decision, NOW());
+        assert_eq!(s.state, SubtaskState::Complete);
+        assert_eq!(s.cast(&op(3), label(1), false, &policy(), LABELS), Err(NotLeased));
+        assert_eq!(s.cast(&op(3), label(1), true, &policy(), LABELS), Ok(Cast::Late));
+        assert_eq!(s.cast(&op(1), label(1), false, &policy(), LABELS), Ok(Cast::Late));
+        assert_eq!(s.cast(&op(1), label(0), false, &policy(), LABELS), Ok(Cast::Unchanged));
+        assert_eq!((s.votes.len(), s.late.len()), (2, 2));
+        assert_eq!(s.decision, Some(decision));
+    }
+
+    #[test]
+    fn only_open_subtasks_are_leased_or_voted_on() {
+        let refusal = Refusal { code: "empty".into(), detail: "the file is empty".into() };
+        let mut s = Subtask::rejected(TaskId::random(), ImageId::of(b""), 0, refusal, NOW());
+        assert!(s.state.is_final());
+        assert_eq!(s.availability(&op(1), &policy(), LABELS, NOW()), Err(Unavailable::NotOpen));
+        assert_eq!(s.cast(&op(1), label(0), true, &policy(), LABELS), Err(NotLeased));
+        assert!(!s.open(None));
+    }
+
+    #[test]
+    fn a_lease_given_back_frees_its_slot() {
+        let mut s = subtask();
+        s.lease(&op(1), later(), NOW());
+        assert!(s.give_back(&op(1)));
+        assert!(!s.give_back(&op(1)));
+        assert_eq!(s.free_slots(&policy(), LABELS, NOW()), 2);
+    }
+}

@@ -1,0 +1,305 @@
+//! The task: a block of images to be tagged with one set of labels, and every change that can happen to it.
+//!
+//! ```text
+//! open ──▶ sealed ──▶ complete
+//!   └─────────┴─────▶ cancelled
+//! ```
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{ClientId, LabelSet, Policy, Shards, TaskId, Timestamp, limits};
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskState {
+    /// Images may still be announced. Labelling goes on already.
+    Open,
+    /// The client has said how many images there are.
+    Sealed,
+    /// Every image has its answer, or was refused.
+    Complete,
+    /// The client has called it off.
+    Cancelled,
+}
+
+impl TaskState {
+    /// Whether the task is over.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Complete | Self::Cancelled)
+    }
+
+    /// The state as it is written in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Sealed => "sealed",
+            Self::Complete => "complete",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// The sums of a task's counter slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Distinct images that are good pictures.
+    pub accepted: u64,
+    /// Distinct images that were refused.
+    pub rejected: u64,
+    /// Subtasks that have their label.
+    pub complete: u64,
+    /// Subtasks that ran out of votes.
+    pub disputed: u64,
+    /// Votes in the subtasks that are decided, abstentions among them.
+    pub votes: u64,
+}
+
+impl Counts {
+    /// Images whose validation is over.
+    pub fn checked(&self) -> u64 {
+        self.accepted + self.rejected
+    }
+
+    /// Subtasks that are not decided.
+    pub fn undecided(&self) -> u64 {
+        self.accepted.saturating_sub(self.complete + self.disputed)
+    }
+}
+
+impl std::ops::Add for Counts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            rejected: self.rejected + other.rejected,
+            complete: self.complete + other.complete,
+            disputed: self.disputed + other.disputed,
+            votes: self.votes + other.votes,
+        }
+    }
+}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// Who made it.
+    pub owner: ClientId,
+    /// What it is called.
+    pub name: String,
+    /// The labels an image can get.
+    pub labels: LabelSet,
+    /// What operators should know, as plain text.
+    #[serde(default)]
+    pub instructions: String,
+    /// How it comes to its labels.
+    pub policy: Policy,
+    /// How many shards it has, and as many counter slots.
+    pub shards: Shards,
+    /// Where it stands.
+    pub state: TaskState,
+    /// How many distinct images there are, as the client said when sealing.
+    #[serde(default)]
+    pub images: Option<u64>,
+    /// When it was made, in milliseconds.
+    #[serde(with = "millis")]
+    pub created_at: Timestamp,
+    /// When it was first sealed.
+    #[serde(default, with = "maybe_millis")]
+    pub sealed_at: Option<Timestamp>,
+    /// When it became complete or was cancelled.
+    #[serde(default, with = "maybe_millis")]
+    pub ended_at: Option<Timestamp>,
+    /// The number of changes so far.
+    pub rev: u64,
+}
+
+/// Why a task cannot be sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// It is over.
+    #[error("the task is {}", .0.as_str())]
+    Ended(TaskState),
+    /// A task of nothing.
+    #[error("a task has 1 to {} images", limits::IMAGES_PER_TASK)]
+    Number,
+    /// There are more images than the client says.
+    #[error("{checked} images have arrived already, more than the {images} of the seal")]
+    TooFew {
+        /// What the client said.
+        images: u64,
+        /// What has arrived.
+        checked: u64,
+    },
+}
+
+impl Task {
+    /// Seals the task: the client says how many distinct images there are. Saying the same again changes
+    /// nothing (false); saying another number corrects the first.
+    pub fn seal(&mut self, images: u64, counts: &Counts, now: Timestamp) -> Result<bool, SealError> {
+        if self.images == Some(images) && self.state != TaskState::Cancelled {
+            return Ok(false);
+        }
+        if self.state.is_final() {
+            return Err(SealError::Ended(self.state));
+        }
+        if !(1..=limits::IMAGES_PER_TASK).contains(&images) {
+            return Err(SealError::Number);
+        }
+        if counts.checked() > images {
+            return Err(SealError::TooFew { images, checked: counts.checked() });
+        }
+        self.state = TaskState::Sealed;
+        self.images = Some(images);
+        self.sealed_at = self.sealed_at.or(Some(now));
+        self.rev += 1;
+        Ok(true)
+    }
+
+    /// Calls the task off. False, and no change, if it was called off before.
+    pub fn cancel(&mut self, now: Timestamp) -> Result<bool, SealError> {
+        match self.state {
+            TaskState::Cancelled => Ok(false),
+            TaskState::Complete => Err(SealError::Ended(self.state)),
+            TaskState::Open | TaskState::Sealed => {
+                self.end(TaskState::Cancelled, now);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Completes the task if it is sealed, all its images have arrived, and all are decided. False, and no
+    /// change, if not.
+    ///
+    /// More images than the seal says are no reason to wait for ever: an upload that was under way when the
+    /// client sealed may still arrive, and is labelled like any other.
+    pub fn complete(&mut self, counts: &Counts, now: Timestamp) -> bool {
+        let arrived = self.images.is_some_and(|images| counts.checked() >= images);
+        let done = self.state == TaskState::Sealed && arrived && counts.undecided() == 0;
+        if done {
+            self.end(TaskState::Complete, now);
+        }
+        done
+    }
+
+    fn end(&mut self, state: TaskState, now: Timestamp) {
+        self.state = state;
+        self.ended_at = Some(now);
+        self.rev += 1;
+    }
+}
+
+mod millis {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::Timestamp;
+
+    pub(super) fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(at.millis())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        i64::deserialize(deserializer).map(Timestamp::from_millis)
+    }
+}
+
+mod maybe_millis {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::Timestamp;
+
+    pub(super) fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        at.map(Timestamp::millis).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        Ok(Option::<i64>::deserialize(deserializer)?.map(Timestamp::from_millis))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> Task {
+        Task {
+            id: TaskId::random(),
+            owner: "client".parse().unwrap(),
+            name: "cats".into(),
+            labels: LabelSet::parse(&["cat", "dog"]).unwrap(),
+            instructions: String::new(),
+            policy: Policy::default(),
+            shards: Shards::for_images(None),
+            state: TaskState::Open,
+            images: None,
+            created_at: Timestamp::from_millis(1),
+            sealed_at: None,
+            ended_at: None,
+            rev: 0,
+        }
+    }
+
+    const NOW: fn() -> Timestamp = || Timestamp::from_millis(5);
+
+    fn counts(accepted: u64, rejected: u64, complete: u64, disputed: u64) -> Counts {
+        Counts { accepted, rejected, complete, disputed, votes: 0 }
+    }
+
+    #[test]
+    fn completes_once_when_sealed_arrived_and_decided() {
+        let mut t = task();
+        assert!(!t.complete(&counts(2, 0, 2, 0), NOW()), "not sealed");
+        assert_eq!(t.seal(4, &counts(2, 0, 2, 0), NOW()), Ok(true));
+        assert!(!t.complete(&counts(3, 0, 3, 0), NOW()), "one has not arrived");
+        assert!(!t.complete(&counts(3, 1, 2, 0), NOW()), "one is not decided");
+        assert!(t.complete(&counts(3, 1, 2, 1), NOW()));
+        assert_eq!((t.state, t.ended_at), (TaskState::Complete, Some(NOW())));
+        assert!(!t.complete(&counts(3, 1, 2, 1), NOW()), "only once");
+    }
+
+    #[test]
+    fn a_task_of_refused_images_completes() {
+        let mut t = task();
+        t.seal(2, &counts(0, 2, 0, 0), NOW()).unwrap();
+        assert!(t.complete(&counts(0, 2, 0, 0), NOW()));
+    }
+
+    #[test]
+    fn the_seal_can_be_corrected_but_not_below_what_is_there() {
+        let mut t = task();
+        assert_eq!(t.seal(0, &Counts::default(), NOW()), Err(SealError::Number));
+        assert_eq!(t.seal(limits::IMAGES_PER_TASK + 1, &Counts::default(), NOW()), Err(SealError::Number));
+        assert_eq!(t.seal(5, &counts(2, 0, 0, 0), NOW()), Ok(true));
+        assert_eq!(t.seal(5, &counts(2, 0, 0, 0), NOW()), Ok(false));
+        assert_eq!(t.seal(3, &counts(2, 2, 0, 0), NOW()), Err(SealError::TooFew { images: 3, checked: 4 }));
+        assert_eq!(t.seal(4, &counts(2, 2, 0, 0), NOW()), Ok(true));
+        assert_eq!(t.images, Some(4));
+    }
+
+    #[test]
+    fn cancelled_is_final() {
+        let mut t = task();
+        assert_eq!(t.cancel(NOW()), Ok(true));
+        assert_eq!(t.cancel(NOW()), Ok(false));
+        assert_eq!(t.seal(5, &Counts::default(), NOW()), Err(SealError::Ended(TaskState::Cancelled)));
+        assert!(!t.complete(&Counts::default(), NOW()));
+        let mut t = task();
+        t.seal(1, &Counts::default(), NOW()).unwrap();
+        assert!(t.complete(&counts(1, 0, 1, 0), NOW()));
+        assert_eq!(t.cancel(NOW()), Err(SealError::Ended(TaskState::Complete)));
+        assert_eq!(t.seal(1, &Counts::default(), NOW()), Ok(false), "the same seal again is no news");
+    }
+
+    #[test]
+    fn what_is_stored_is_read_again() {
+        let mut t = task();
+        t.seal(9, &Counts::default(), NOW()).unwrap();
+        let json = serde_json::to_value(&t).unwrap();
+        assert_eq!(json["created_at"], 1);
+        assert_eq!(serde_json::from_value::<Task>(json).unwrap(), t);
+    }
+}

@@ -1,0 +1,448 @@
+//! What every [`Store`] must do, whatever it is made of.
+//!
+//! Each case makes a task of its own, so the suite runs on tables that hold other things. Cases panic with what
+//! they found; [`run`] runs all of them.
+
+use std::time::Duration;
+
+use lambel_core::{
+    AnnouncedFile, ClientId, Counts, FileName, ImageId, LabelIndex, LabelSet, OperatorId, Policy, Shards, Subtask,
+    SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
+    consensus::{Confidence, Decision, Dispute},
+    ring::Stretch,
+    subtask::{Abstention, Answer, Cast, Picture, Preview, Refusal},
+};
+use lambel_service::ports::{Announcement, CastError, Closing, Desk, FilePlace, Store};
+
+/// Runs every case.
+pub async fn run(store: &dyn Store) {
+    tasks_are_kept_and_listed(store).await;
+    a_task_changes_only_from_what_it_was(store).await;
+    a_name_stands_for_one_image(store).await;
+    files_are_sorted_and_paged(store).await;
+    an_image_is_recorded_and_counted_once(store).await;
+    reads_give_back_what_was_written(store).await;
+    only_preparing_subtasks_open(store).await;
+    the_pool_is_a_stretch_of_what_is_open(store).await;
+    a_lease_is_on_the_record_that_was_seen(store).await;
+    a_lease_drops_those_that_expired(store).await;
+    votes_do_what_the_core_says(store).await;
+    a_lost_lease_counts_only_where_a_slot_is_free(store).await;
+    a_subtask_closes_once_and_is_counted_once(store).await;
+    what_comes_late_is_kept(store).await;
+    desks_change_only_from_what_they_were(store).await;
+    many_records_and_many_reads(store).await;
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(1_795_250_820_000)
+}
+
+fn later(seconds: u64) -> Timestamp {
+    now().plus(Duration::from_secs(seconds))
+}
+
+fn new_task() -> Task {
+    let id = TaskId::random();
+    Task {
+        id,
+        owner: owner(id),
+        name: "conformance".to_owned(),
+        labels: LabelSet::parse(&["cat", "dog", "none: ü"]).expect("good labels"),
+        instructions: "look".to_owned(),
+        policy: Policy::default(),
+        shards: Shards::for_images(Some(100)),
+        state: TaskState::Open,
+        images: None,
+        created_at: now(),
+        sealed_at: None,
+        ended_at: None,
+        rev: 0,
+    }
+}
+
+/// A client of their own for each task, so that lists are not mixed up.
+fn owner(id: TaskId) -> ClientId {
+    format!("client-{id}").parse().expect("a good id")
+}
+
+fn operator(n: usize) -> OperatorId {
+    format!("operator-{n}").parse().expect("a good id")
+}
+
+fn image(n: u32) -> ImageId {
+    ImageId::of(&n.to_be_bytes())
+}
+
+fn picture() -> Picture {
+    Picture { media_type: "image/png".to_owned(), width: 640, height: 480 }
+}
+
+fn subtask(task: &Task, n: u32) -> Subtask {
+    Subtask::preparing(task.id, image(n), 1_234, picture(), Preview::NotNeeded, now())
+}
+
+fn label(place: u16, at: Timestamp) -> Vote {
+    Vote { answer: Answer::Label(LabelIndex(place)), at, elapsed_ms: Some(950) }
+}
+
+async fn task(store: &dyn Store) -> Task {
+    let task = new_task();
+    store.create_task(&task).await.expect("create");
+    task
+}
+
+async fn read(store: &dyn Store, task: &Task, n: u32) -> Subtask {
+    store.subtasks(task, &[image(n)], true).await.expect("read").pop().expect("it exists")
+}
+
+async fn opened(store: &dyn Store, task: &Task, n: u32) -> Subtask {
+    store.record(task, &[subtask(task, n)]).await.expect("record");
+    assert!(store.open(task, image(n), None).await.expect("open"));
+    read(store, task, n).await
+}
+
+async fn lease(store: &dyn Store, task: &Task, n: u32, who: usize, until: Timestamp) {
+    let seen = read(store, task, n).await;
+    assert!(store.lease(task, &seen, &operator(who), until, now()).await.expect("lease"));
+}
+
+async fn cast(store: &dyn Store, task: &Task, n: u32, who: usize, place: u16, held: bool) -> Result<Cast, CastError> {
+    let outcome = store.cast(task, image(n), &operator(who), label(place, now()), held).await;
+    if let Ok((_, after)) = &outcome {
+        assert_eq!(*after, read(store, task, n).await, "the answer is the record");
+    }
+    outcome.map(|(cast, _)| cast)
+}
+
+async fn tasks_are_kept_and_listed(store: &dyn Store) {
+    let first = task(store).await;
+    assert_eq!(store.task(first.id).await.expect("read"), Some(first.clone()));
+    assert_eq!(store.task(TaskId::random()).await.expect("read"), None);
+    assert_eq!(store.counts(&first).await.expect("counts"), Counts::default());
+    assert!(store.create_task(&first).await.is_err(), "a task is made once");
+
+    let second = Task { id: TaskId::random(), owner: first.owner.clone(), ..new_task() };
+    store.create_task(&second).await.expect("create");
+    let list = |before, limit| store.tasks_of(&first.owner, before, limit);
+    assert_eq!(list(None, 10).await.expect("list"), [second.clone(), first.clone()]);
+    assert_eq!(list(None, 1).await.expect("list"), [second.clone()]);
+    assert_eq!(list(Some(second.id), 10).await.expect("list"), [first.clone()]);
+    assert_eq!(list(Some(first.id), 10).await.expect("list"), []);
+}
+
+async fn a_task_changes_only_from_what_it_was(store: &dyn Store) {
+    let before = task(store).await;
+    let mut sealed = before.clone();
+    sealed.seal(3, &Counts::default(), now()).expect("seal");
+    let mut cancelled = before.clone();
+    cancelled.cancel(now()).expect("cancel");
+    assert!(store.replace_task(&sealed).await.expect("replace"));
+    assert!(!store.replace_task(&cancelled).await.expect("replace"), "it is sealed by now");
+    assert_eq!(store.task(before.id).await.expect("read"), Some(sealed.clone()));
+
+    let active = |id: TaskId| async move {
+        store.active_tasks(1_000).await.expect("list").iter().any(|task| task.id == id)
+    };
+    assert!(active(before.id).await);
+    sealed.cancel(now()).expect("cancel");
+    assert!(store.replace_task(&sealed).await.expect("replace"));
+    assert!(!active(before.id).await, "what has ended is active no more");
+    let ghost = Task { rev: 1, ..new_task() };
+    assert!(!store.replace_task(&ghost).await.expect("replace"), "there is nothing to replace");
+}
+
+fn file(name: &str, n: u32) -> AnnouncedFile {
+    AnnouncedFile {
+        name: FileName::parse(name).expect("a good name"),
+        image: image(n),
+        bytes: 10 + u64::from(n),
+        media_type: "image/png".to_owned(),
+        announced_at: now(),
+    }
+}
+
+async fn a_name_stands_for_one_image(store: &dyn Store) {
+    let task = task(store).await;
+    let announce = async |files: &[AnnouncedFile]| store.announce(&task, files).await.expect("announce");
+    assert_eq!(announce(&[file("a", 1), file("ü/b", 1)]).await, [Announcement::New, Announcement::New]);
+    assert_eq!(
+        announce(&[file("a", 2), file("c", 2), file("a b", 1)]).await,
+        [Announcement::NameTaken(image(1)), Announcement::New, Announcement::New],
+        "a name that is taken does not stand in the way of others"
+    );
+    assert_eq!(announce(&[file("a", 1)]).await, [Announcement::Known]);
+    assert_eq!(announce(&[]).await, []);
+    let name = |name| FileName::parse(name).expect("a good name");
+    let names = store.names(&task, &[name("a"), name("nobody"), name("c")]).await.expect("names");
+    assert_eq!(names, [Some(image(1)), None, Some(image(2))]);
+    let files = store.files_of(&task, image(1)).await.expect("files");
+    assert_eq!(files, [file("a", 1), file("a b", 1), file("ü/b", 1)], "sorted by name");
+    assert_eq!(store.files_of(&task, image(3)).await.expect("files"), []);
+}
+
+async fn files_are_sorted_and_paged(store: &dyn Store) {
+    let task = task(store).await;
+    let mut files: Vec<_> = (0..120).map(|n| file(&format!("f{n}"), n)).collect();
+    files.push(file("0", 7));
+    files.push(file("z", 7));
+    let announced = store.announce(&task, &files).await.expect("announce");
+    assert!(announced.iter().all(|a| *a == Announcement::New));
+    files.sort_by_key(|file| (file.image, file.name.clone()));
+    for shard in task.shards.all() {
+        let own: Vec<_> = files.iter().filter(|f| task.shards.of(&f.image) == shard).cloned().collect();
+        let mut seen: Vec<AnnouncedFile> = Vec::new();
+        loop {
+            let after = seen.last().map(FilePlace::of);
+            let page = store.files(&task, shard, after.as_ref(), 7).await.expect("files");
+            assert!(page.len() <= 7);
+            if page.is_empty() {
+                break;
+            }
+            seen.extend(page);
+        }
+        assert_eq!(seen, own);
+        let behind = FilePlace { image: image(7), name: None };
+        if task.shards.of(&image(7)) == shard {
+            let page = store.files(&task, shard, Some(&behind), 1_000).await.expect("files");
+            assert!(page.iter().all(|file| file.image > image(7)), "no name of the image itself");
+            assert_eq!(page.len(), own.iter().filter(|file| file.image > image(7)).count());
+        }
+    }
+}
+
+async fn an_image_is_recorded_and_counted_once(store: &dyn Store) {
+    let task = task(store).await;
+    let refusal = Refusal { code: "empty".to_owned(), detail: "the file is empty".to_owned() };
+    let rejected = Subtask::rejected(task.id, image(3), 0, refusal, now());
+    let new = store.record(&task, &[subtask(&task, 1), subtask(&task, 2), rejected.clone()]).await.expect("record");
+    assert_eq!(new, [image(1), image(2), image(3)]);
+    let again = store.record(&task, &[subtask(&task, 2), subtask(&task, 4), rejected.clone()]).await.expect("record");
+    assert_eq!(again, [image(4)], "only what was not there");
+    assert_eq!(store.record(&task, &[rejected.clone()]).await.expect("record"), []);
+    assert_eq!(store.record(&task, &[]).await.expect("record"), []);
+    let counts = store.counts(&task).await.expect("counts");
+    assert_eq!(counts, Counts { accepted: 3, rejected: 1, ..Counts::default() });
+    assert_eq!(read(store, &task, 3).await, rejected);
+}
+
+async fn reads_give_back_what_was_written(store: &dyn Store) {
+    let task = task(store).await;
+    let written: Vec<_> = (0..40).map(|n| subtask(&task, n)).collect();
+    store.record(&task, &written).await.expect("record");
+    let images: Vec<_> = (0..50).map(image).collect();
+    for consistent in [false, true] {
+        let read = store.subtasks(&task, &images, consistent).await.expect("read");
+        assert_eq!(read.len(), 40);
+        assert!(read.iter().all(|subtask| written.contains(subtask)));
+    }
+    assert_eq!(store.subtasks(&task, &[], true).await.expect("read"), []);
+    let mut listed = Vec::new();
+    for shard in task.shards.all() {
+        let mut from = ImageId::MIN;
+        loop {
+            let page = store.list(&task, shard, from, 3).await.expect("list");
+            let Some(last) = page.last() else { break };
+            from = lambel_core::ring::next_place(&last.image);
+            listed.extend(page);
+        }
+    }
+    let mut sorted = written;
+    sorted.sort_by_key(|subtask| subtask.image);
+    assert_eq!(listed, sorted);
+}
+
+async fn only_preparing_subtasks_open(store: &dyn Store) {
+    let task = task(store).await;
+    let wanting = Subtask { preview: Preview::Wanted, ..subtask(&task, 2) };
+    store.record(&task, &[subtask(&task, 1), wanting]).await.expect("record");
+    assert!(store.open(&task, image(1), None).await.expect("open"));
+    assert!(!store.open(&task, image(1), None).await.expect("open"), "it is open");
+    assert!(store.open(&task, image(2), Some("image/jpeg")).await.expect("open"));
+    assert!(!store.open(&task, image(3), None).await.expect("open"), "it does not exist");
+    let first = read(store, &task, 1).await;
+    assert_eq!((first.state, first.rev, first.preview), (SubtaskState::Open, 1, Preview::NotNeeded));
+    assert_eq!(read(store, &task, 2).await.preview, Preview::Made { media_type: "image/jpeg".to_owned() });
+}
+
+async fn the_pool_is_a_stretch_of_what_is_open(store: &dyn Store) {
+    let task = task(store).await;
+    let subtasks: Vec<_> = (0..40).map(|n| subtask(&task, n)).collect();
+    store.record(&task, &subtasks).await.expect("record");
+    for n in 0..30 {
+        store.open(&task, image(n), None).await.expect("open");
+    }
+    let mut open: Vec<_> = (0..30).map(image).collect();
+    open.sort_unstable();
+    let middle = open[13];
+    let mut round = Vec::new();
+    for stretch in task.shards.round(&middle) {
+        round.extend(store.pool(&task, stretch, 100).await.expect("pool"));
+    }
+    let turned: Vec<_> = open[13..].iter().chain(&open[..13]).copied().collect();
+    assert_eq!(round, turned, "one round from the place, each once, in order");
+    let shard = task.shards.of(&middle);
+    let stretch = Stretch { shard, from: middle, before: None };
+    assert_eq!(store.pool(&task, stretch, 1).await.expect("pool"), [middle]);
+    let nothing = Stretch { shard, from: middle, before: Some(middle) };
+    assert_eq!(store.pool(&task, nothing, 10).await.expect("pool"), []);
+}
+
+async fn a_lease_is_on_the_record_that_was_seen(store: &dyn Store) {
+    let task = task(store).await;
+    let seen = opened(store, &task, 1).await;
+    let lease = |who: usize| {
+        let seen = &seen;
+        let task = &task;
+        async move { store.lease(task, seen, &operator(who), later(60), now()).await.expect("lease") }
+    };
+    assert!(lease(1).await);
+    assert!(!lease(2).await, "the record has changed since");
+    let mut after = seen.clone();
+    after.lease(&operator(1), later(60), now());
+    assert_eq!(read(store, &task, 1).await, after);
+
+    assert!(!store.give_back(&task, image(1), &operator(2)).await.expect("give back"), "theirs is not there");
+    assert!(store.give_back(&task, image(1), &operator(1)).await.expect("give back"));
+    assert!(!store.give_back(&task, image(1), &operator(1)).await.expect("give back"), "only once");
+    assert!(!store.give_back(&task, image(9), &operator(1)).await.expect("give back"), "no such image");
+    assert!(read(store, &task, 1).await.leases.is_empty());
+}
+
+async fn a_lease_drops_those_that_expired(store: &dyn Store) {
+    let task = task(store).await;
+    opened(store, &task, 1).await;
+    lease(store, &task, 1, 1, later(10)).await;
+    lease(store, &task, 1, 2, later(60)).await;
+    let seen = read(store, &task, 1).await;
+    assert!(store.lease(&task, &seen, &operator(3), later(90), later(10)).await.expect("lease"));
+    let leases = read(store, &task, 1).await.leases;
+    assert_eq!(leases.into_keys().collect::<Vec<_>>(), [operator(2), operator(3)]);
+}
+
+async fn votes_do_what_the_core_says(store: &dyn Store) {
+    let task = task(store).await;
+    opened(store, &task, 1).await;
+    lease(store, &task, 1, 1, later(60)).await;
+    assert_eq!(cast(store, &task, 1, 1, 0, false).await, Ok(Cast::Counted));
+    assert_eq!(cast(store, &task, 1, 1, 0, false).await, Ok(Cast::Unchanged));
+    assert_eq!(cast(store, &task, 1, 1, 2, false).await, Ok(Cast::Replaced));
+    assert!(matches!(cast(store, &task, 1, 2, 0, false).await, Err(CastError::NotLeased(_))));
+    assert_eq!(cast(store, &task, 2, 2, 0, false).await, Err(CastError::NoSubtask));
+    let after = read(store, &task, 1).await;
+    assert_eq!(after.votes.into_iter().collect::<Vec<_>>(), [(operator(1), label(2, now()))]);
+    assert!(after.leases.is_empty(), "a vote ends its lease");
+
+    // An abstention is a vote; an expired lease is good while nobody has taken its slot.
+    lease(store, &task, 1, 3, later(1)).await;
+    let vote = Vote { answer: Answer::Abstain(Abstention::NoneFits), at: later(30), elapsed_ms: None };
+    let (outcome, after) = store.cast(&task, image(1), &operator(3), vote, false).await.expect("cast");
+    assert_eq!((outcome, after.votes.get(&operator(3))), (Cast::Counted, Some(&vote)));
+
+    store.record(&task, &[subtask(&task, 5)]).await.expect("record");
+    assert!(matches!(cast(store, &task, 5, 1, 0, true).await, Err(CastError::NotLeased(_))), "it is not open");
+}
+
+async fn a_lost_lease_counts_only_where_a_slot_is_free(store: &dyn Store) {
+    let task = task(store).await;
+    opened(store, &task, 1).await;
+    for who in [1, 2] {
+        lease(store, &task, 1, who, later(60)).await;
+    }
+    assert_eq!(cast(store, &task, 1, 7, 0, true).await, Ok(Cast::Counted), "the third slot");
+    assert!(matches!(cast(store, &task, 1, 8, 0, true).await, Err(CastError::NotLeased(_))), "all slots are promised");
+}
+
+async fn a_subtask_closes_once_and_is_counted_once(store: &dyn Store) {
+    let task = task(store).await;
+    for n in [1, 2, 3] {
+        opened(store, &task, n).await;
+    }
+    for n in [1, 2] {
+        for who in [1, 2, 3] {
+            lease(store, &task, n, who, later(60)).await;
+            assert_eq!(cast(store, &task, n, who, 1, false).await, Ok(Cast::Counted));
+        }
+    }
+    let decision = Decision { label: Some(LabelIndex(1)), confidence: Confidence::new(1.0), dispute: None };
+    let dispute = Decision {
+        label: Some(LabelIndex(0)),
+        confidence: Confidence::new(1.0 / 3.0),
+        dispute: Some(Dispute::NoAnswer),
+    };
+    let first = Closing { seen: read(store, &task, 1).await, decision };
+    let second = Closing { seen: read(store, &task, 2).await, decision: dispute };
+    let third = Closing { seen: read(store, &task, 3).await, decision };
+    lease(store, &task, 3, 9, later(60)).await;
+    let all = [first.clone(), second, third];
+    assert_eq!(store.close(&task, &all, later(5)).await.expect("close"), [true, true, false], "one has changed since");
+    assert_eq!(store.close(&task, &all[..2], later(6)).await.expect("close"), [false, false], "only once");
+    assert!(store.close(&task, &[], later(6)).await.expect("close").is_empty());
+
+    let mut after = first.seen;
+    after.close(decision, later(5));
+    assert_eq!(read(store, &task, 1).await, after);
+    let disputed = read(store, &task, 2).await;
+    assert_eq!((disputed.state, disputed.decision), (SubtaskState::Disputed, Some(dispute)));
+    let counts = store.counts(&task).await.expect("counts");
+    assert_eq!(counts, Counts { accepted: 3, rejected: 0, complete: 1, disputed: 1, votes: 6 });
+    for stretch in task.shards.round(&ImageId::MIN) {
+        let pool = store.pool(&task, stretch, 10).await.expect("pool");
+        assert!(pool.iter().all(|open| *open == image(3)), "what is closed has left the pool");
+    }
+}
+
+async fn what_comes_late_is_kept(store: &dyn Store) {
+    let task = task(store).await;
+    opened(store, &task, 1).await;
+    lease(store, &task, 1, 1, later(60)).await;
+    assert_eq!(cast(store, &task, 1, 1, 1, false).await, Ok(Cast::Counted));
+    let decision = Decision { label: Some(LabelIndex(1)), confidence: Confidence::new(1.0), dispute: None };
+    let seen = read(store, &task, 1).await;
+    assert_eq!(store.close(&task, &[Closing { seen, decision }], now()).await.expect("close"), [true]);
+    assert!(matches!(cast(store, &task, 1, 2, 0, false).await, Err(CastError::NotLeased(_))));
+    assert_eq!(cast(store, &task, 1, 2, 0, true).await, Ok(Cast::Late));
+    assert_eq!(cast(store, &task, 1, 2, 0, true).await, Ok(Cast::Late), "again, and nothing changes");
+    assert_eq!(cast(store, &task, 1, 1, 2, false).await, Ok(Cast::Late), "too late to change one's mind");
+    assert_eq!(cast(store, &task, 1, 1, 1, false).await, Ok(Cast::Unchanged));
+    let after = read(store, &task, 1).await;
+    assert_eq!((after.votes.len(), after.late.len(), after.decision), (1, 2, Some(decision)));
+    assert_eq!(store.counts(&task).await.expect("counts").votes, 1, "late votes do not count");
+}
+
+async fn desks_change_only_from_what_they_were(store: &dyn Store) {
+    let task = task(store).await;
+    let nobody = TaskId::random();
+    let read = async || store.desks(&[task.id, nobody], &operator(1)).await.expect("desks");
+    let [(Some(found), desk), (None, _)] = &read().await[..] else {
+        panic!("one task exists, the other does not");
+    };
+    assert_eq!(*found, task);
+    assert_eq!(*desk, Desk::new(task.id, operator(1)));
+    let mut desk = desk.clone();
+    let stale = desk.clone();
+    desk.leases.insert(image(1), later(60));
+    desk.place = image(5);
+    desk.rev = 1;
+    assert!(store.put_desk(&desk).await.expect("put"));
+    assert!(!store.put_desk(&Desk { rev: 1, ..stale }).await.expect("put"), "another claim came in between");
+    assert_eq!(read().await[0].1, desk);
+    desk.rev = 2;
+    desk.leases.clear();
+    assert!(store.put_desk(&desk).await.expect("put"));
+    assert_eq!(read().await[0].1, desk);
+    assert_eq!(store.desks(&[], &operator(1)).await.expect("desks").len(), 0);
+}
+
+async fn many_records_and_many_reads(store: &dyn Store) {
+    let task = task(store).await;
+    let subtasks: Vec<_> = (0..99).map(|n| subtask(&task, n)).collect();
+    assert_eq!(store.record(&task, &subtasks).await.expect("record").len(), 99, "a whole transaction");
+    let overlapping: Vec<_> = (50..149).map(|n| subtask(&task, n)).collect();
+    assert_eq!(store.record(&task, &overlapping).await.expect("record").len(), 50, "half of it is there");
+    let images: Vec<_> = (0..1_000).map(image).collect();
+    assert_eq!(store.subtasks(&task, &images, false).await.expect("read").len(), 149);
+    assert_eq!(store.counts(&task).await.expect("counts").accepted, 149);
+    let many: Vec<_> = (0..149).map(|n| file(&format!("{n}"), n)).collect();
+    assert_eq!(store.announce(&task, &many).await.expect("announce").len(), 149);
+}

@@ -1,0 +1,173 @@
+//! The ports of Lambel in memory: for tests, which need no cloud and can look at everything.
+//!
+//! [`conformance`] is the suite that holds these adapters and those of `lambel-aws` to one meaning.
+
+pub mod conformance;
+mod store;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use lambel_core::{
+    Timestamp,
+    api::Header,
+    event::{Event, NewSubtasks},
+};
+use lambel_service::ports::{
+    Clock, Fetched, Messages, ObjectKey, Objects, PresignedPut, Shelf, StoreError, StoreResult,
+};
+
+pub use store::MemoryStore;
+
+/// Takes a lock, whatever happened to whoever held it before: a test that panicked has failed already.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The buckets in memory. Presigned addresses are not addresses of anything; they name what they stand for.
+#[derive(Debug, Default)]
+pub struct MemoryObjects {
+    uploads: Mutex<HashMap<ObjectKey, Bytes>>,
+    previews: Mutex<HashMap<ObjectKey, (Bytes, String)>>,
+}
+
+impl MemoryObjects {
+    /// Puts an upload where a client would.
+    pub fn upload(&self, key: ObjectKey, bytes: impl Into<Bytes>) {
+        lock(&self.uploads).insert(key, bytes.into());
+    }
+
+    /// The preview of an image, with its media type.
+    pub fn preview(&self, key: ObjectKey) -> Option<(Bytes, String)> {
+        lock(&self.previews).get(&key).cloned()
+    }
+}
+
+#[async_trait]
+impl Objects for MemoryObjects {
+    async fn presign_put(
+        &self,
+        key: ObjectKey,
+        bytes: u64,
+        media_type: &str,
+        _life: Duration,
+    ) -> StoreResult<PresignedPut> {
+        let header = |name: &str, value: String| Header { name: name.to_owned(), value };
+        let headers =
+            vec![header("content-length", bytes.to_string()), header("content-type", media_type.to_owned())];
+        Ok(PresignedPut { url: format!("memory://uploads/{key}"), headers })
+    }
+
+    async fn presign_get(
+        &self,
+        shelf: Shelf,
+        key: ObjectKey,
+        media_type: &str,
+        _life: Duration,
+    ) -> StoreResult<String> {
+        let shelf = match shelf {
+            Shelf::Uploads => "uploads",
+            Shelf::Previews => "previews",
+        };
+        Ok(format!("memory://{shelf}/{key}?type={media_type}"))
+    }
+
+    async fn fetch(&self, key: ObjectKey, limit: u64) -> StoreResult<Fetched> {
+        Ok(match lock(&self.uploads).get(&key) {
+            Some(bytes) if bytes.len() as u64 > limit => Fetched::TooLong(bytes.len() as u64),
+            Some(bytes) => Fetched::Bytes(bytes.clone()),
+            None => Fetched::Missing,
+        })
+    }
+
+    async fn put_preview(&self, key: ObjectKey, bytes: Bytes, media_type: &str) -> StoreResult<()> {
+        lock(&self.previews).insert(key, (bytes, media_type.to_owned()));
+        Ok(())
+    }
+}
+
+/// The queues and topics in memory: what was sent lies there until it is taken.
+#[derive(Debug, Default)]
+pub struct MemoryMessages {
+    new_subtasks: Mutex<Vec<NewSubtasks>>,
+    events: Mutex<Vec<Event>>,
+    failing: Mutex<u32>,
+}
+
+impl MemoryMessages {
+    /// Takes what was sent to `new-subtasks`.
+    pub fn take_new_subtasks(&self) -> Vec<NewSubtasks> {
+        std::mem::take(&mut lock(&self.new_subtasks))
+    }
+
+    /// Takes what was published.
+    pub fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut lock(&self.events))
+    }
+
+    /// Makes the next so many calls fail, before anything is sent.
+    pub fn fail_next(&self, calls: u32) {
+        *lock(&self.failing) = calls;
+    }
+
+    fn check(&self) -> StoreResult<()> {
+        let mut failing = lock(&self.failing);
+        if *failing == 0 {
+            return Ok(());
+        }
+        *failing -= 1;
+        Err(StoreError::Busy("made to fail".to_owned()))
+    }
+}
+
+#[async_trait]
+impl Messages for MemoryMessages {
+    async fn send_new_subtasks(&self, body: &NewSubtasks) -> StoreResult<()> {
+        self.check()?;
+        lock(&self.new_subtasks).push(body.clone());
+        Ok(())
+    }
+
+    async fn publish(&self, events: &[Event]) -> StoreResult<()> {
+        self.check()?;
+        lock(&self.events).extend_from_slice(events);
+        Ok(())
+    }
+}
+
+/// A clock that goes on when it is told to.
+#[derive(Debug)]
+pub struct ManualClock(Mutex<Timestamp>);
+
+impl ManualClock {
+    /// A clock that stands at some moment of 2026.
+    pub fn new() -> Self {
+        Self(Mutex::new(Timestamp::from_millis(1_795_250_820_000)))
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, time: Duration) {
+        let mut now = lock(&self.0);
+        *now = now.plus(time);
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *lock(&self.0)
+    }
+}
+
+/// Sorted maps are what a table is.
+type Table<K, V> = BTreeMap<K, V>;

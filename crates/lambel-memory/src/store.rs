@@ -1,0 +1,279 @@
+//! The tables in memory.
+
+use std::{ops::Bound, sync::Mutex};
+
+use async_trait::async_trait;
+use lambel_core::{
+    AnnouncedFile, ClientId, Counts, FileName, ImageId, OperatorId, Subtask, SubtaskState, Task, TaskId, Timestamp,
+    Vote, ring::Stretch, subtask::Cast,
+};
+use lambel_service::{
+    ports::{Announcement, CastError, Closing, Desk, FilePlace, Store, StoreError, StoreResult},
+    publish::Change,
+};
+
+use crate::{Table, lock};
+
+/// The tables in memory, and the streams of their changes.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    tables: Mutex<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    tasks: Table<TaskId, Task>,
+    counts: Table<TaskId, Counts>,
+    names: Table<(TaskId, FileName), ImageId>,
+    files: Table<(TaskId, ImageId, FileName), AnnouncedFile>,
+    subtasks: Table<(TaskId, ImageId), Subtask>,
+    desks: Table<(TaskId, OperatorId), Desk>,
+    stream: Vec<Change>,
+}
+
+impl MemoryStore {
+    /// Takes what the streams carry: the changes since the last time, in order.
+    pub fn take_stream(&self) -> Vec<Change> {
+        std::mem::take(&mut lock(&self.tables).stream)
+    }
+
+    /// Every subtask of a task.
+    pub fn all_subtasks(&self, task: TaskId) -> Vec<Subtask> {
+        let tables = lock(&self.tables);
+        tables.subtasks.range((task, ImageId::MIN)..=(task, ImageId::MAX)).map(|(_, s)| s.clone()).collect()
+    }
+}
+
+impl Tables {
+    fn put_subtask(&mut self, after: Subtask) {
+        let key = (after.task, after.image);
+        let before = self.subtasks.insert(key, after.clone()).map(|before| before.state);
+        self.stream.push(Change::Subtask { before, after: Box::new(after) });
+    }
+
+    fn put_task(&mut self, after: Task) {
+        let before = self.tasks.insert(after.id, after.clone()).map(|before| before.state);
+        self.stream.push(Change::Task { before, after: Box::new(after) });
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn create_task(&self, task: &Task) -> StoreResult<()> {
+        let mut tables = lock(&self.tables);
+        if tables.tasks.contains_key(&task.id) {
+            return Err(StoreError::Failed("this task exists already".to_owned()));
+        }
+        tables.put_task(task.clone());
+        Ok(())
+    }
+
+    async fn task(&self, id: TaskId) -> StoreResult<Option<Task>> {
+        Ok(lock(&self.tables).tasks.get(&id).cloned())
+    }
+
+    async fn tasks_of(&self, owner: &ClientId, before: Option<TaskId>, limit: u32) -> StoreResult<Vec<Task>> {
+        let tables = lock(&self.tables);
+        let own = tables.tasks.values().rev().filter(|task| task.owner == *owner);
+        Ok(own.filter(|task| before.is_none_or(|before| task.id < before)).take(limit as usize).cloned().collect())
+    }
+
+    async fn active_tasks(&self, limit: u32) -> StoreResult<Vec<Task>> {
+        let tables = lock(&self.tables);
+        Ok(tables.tasks.values().filter(|task| !task.state.is_final()).take(limit as usize).cloned().collect())
+    }
+
+    async fn replace_task(&self, task: &Task) -> StoreResult<bool> {
+        let mut tables = lock(&self.tables);
+        let won = tables.tasks.get(&task.id).is_some_and(|now| now.rev + 1 == task.rev);
+        if won {
+            tables.put_task(task.clone());
+        }
+        Ok(won)
+    }
+
+    async fn counts(&self, task: &Task) -> StoreResult<Counts> {
+        Ok(lock(&self.tables).counts.get(&task.id).copied().unwrap_or_default())
+    }
+
+    async fn names(&self, task: &Task, names: &[FileName]) -> StoreResult<Vec<Option<ImageId>>> {
+        let tables = lock(&self.tables);
+        Ok(names.iter().map(|name| tables.names.get(&(task.id, name.clone())).copied()).collect())
+    }
+
+    async fn announce(&self, task: &Task, files: &[AnnouncedFile]) -> StoreResult<Vec<Announcement>> {
+        let mut tables = lock(&self.tables);
+        let announcements = files.iter().map(|file| {
+            let taken = *tables.names.entry((task.id, file.name.clone())).or_insert(file.image);
+            if taken != file.image {
+                return Announcement::NameTaken(taken);
+            }
+            let key = (task.id, file.image, file.name.clone());
+            if tables.files.contains_key(&key) {
+                return Announcement::Known;
+            }
+            tables.files.insert(key, file.clone());
+            Announcement::New
+        });
+        Ok(announcements.collect())
+    }
+
+    async fn files(
+        &self,
+        task: &Task,
+        shard: u16,
+        after: Option<&FilePlace>,
+        limit: u32,
+    ) -> StoreResult<Vec<AnnouncedFile>> {
+        let tables = lock(&self.tables);
+        let behind = |file: &AnnouncedFile| match after {
+            None => true,
+            Some(FilePlace { image, name: None }) => file.image > *image,
+            Some(FilePlace { image, name: Some(name) }) => (file.image, &file.name) > (*image, name),
+        };
+        let own = tables.files.iter().filter(|((id, image, _), _)| *id == task.id && task.shards.of(image) == shard);
+        Ok(own.map(|(_, file)| file).filter(|file| behind(file)).take(limit as usize).cloned().collect())
+    }
+
+    async fn files_of(&self, task: &Task, image: ImageId) -> StoreResult<Vec<AnnouncedFile>> {
+        let tables = lock(&self.tables);
+        let rows = tables.files.iter().filter(|((id, of, _), _)| *id == task.id && *of == image);
+        Ok(rows.map(|(_, file)| file.clone()).collect())
+    }
+
+    async fn record(&self, task: &Task, subtasks: &[Subtask]) -> StoreResult<Vec<ImageId>> {
+        let mut tables = lock(&self.tables);
+        let mut new = Vec::new();
+        for subtask in subtasks {
+            if tables.subtasks.contains_key(&(task.id, subtask.image)) {
+                continue;
+            }
+            let counts = tables.counts.entry(task.id).or_default();
+            match subtask.state {
+                SubtaskState::Rejected => counts.rejected += 1,
+                _ => counts.accepted += 1,
+            }
+            tables.put_subtask(subtask.clone());
+            new.push(subtask.image);
+        }
+        Ok(new)
+    }
+
+    async fn subtasks(&self, task: &Task, images: &[ImageId], _consistent: bool) -> StoreResult<Vec<Subtask>> {
+        let tables = lock(&self.tables);
+        Ok(images.iter().filter_map(|image| tables.subtasks.get(&(task.id, *image)).cloned()).collect())
+    }
+
+    async fn list(&self, task: &Task, shard: u16, from: ImageId, limit: u32) -> StoreResult<Vec<Subtask>> {
+        let tables = lock(&self.tables);
+        let rows = tables.subtasks.range((task.id, from)..=(task.id, ImageId::MAX)).map(|(_, subtask)| subtask);
+        Ok(rows.filter(|s| task.shards.of(&s.image) == shard).take(limit as usize).cloned().collect())
+    }
+
+    async fn pool(&self, task: &Task, stretch: Stretch, limit: u32) -> StoreResult<Vec<ImageId>> {
+        let tables = lock(&self.tables);
+        let last = match stretch.before {
+            Some(before) if before <= stretch.from => return Ok(Vec::new()),
+            Some(before) => Bound::Excluded((task.id, before)),
+            None => Bound::Included((task.id, ImageId::MAX)),
+        };
+        let rows = tables.subtasks.range((Bound::Included((task.id, stretch.from)), last)).map(|(_, subtask)| subtask);
+        let open = rows.filter(|s| s.state == SubtaskState::Open && task.shards.of(&s.image) == stretch.shard);
+        Ok(open.take(limit as usize).map(|subtask| subtask.image).collect())
+    }
+
+    async fn open(&self, task: &Task, image: ImageId, preview: Option<&str>) -> StoreResult<bool> {
+        let mut tables = lock(&self.tables);
+        let Some(mut subtask) = tables.subtasks.get(&(task.id, image)).cloned() else { return Ok(false) };
+        let opened = subtask.open(preview);
+        if opened {
+            tables.put_subtask(subtask);
+        }
+        Ok(opened)
+    }
+
+    async fn lease(
+        &self,
+        task: &Task,
+        seen: &Subtask,
+        operator: &OperatorId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        let mut tables = lock(&self.tables);
+        let Some(mut subtask) = tables.subtasks.get(&(task.id, seen.image)).cloned() else { return Ok(false) };
+        if subtask.rev != seen.rev {
+            return Ok(false);
+        }
+        subtask.lease(operator, until, now);
+        tables.put_subtask(subtask);
+        Ok(true)
+    }
+
+    async fn give_back(&self, task: &Task, image: ImageId, operator: &OperatorId) -> StoreResult<bool> {
+        let mut tables = lock(&self.tables);
+        let Some(mut subtask) = tables.subtasks.get(&(task.id, image)).cloned() else { return Ok(false) };
+        let held = subtask.give_back(operator);
+        if held {
+            tables.put_subtask(subtask);
+        }
+        Ok(held)
+    }
+
+    async fn cast(
+        &self,
+        task: &Task,
+        image: ImageId,
+        operator: &OperatorId,
+        vote: Vote,
+        held: bool,
+    ) -> Result<(Cast, Subtask), CastError> {
+        let mut tables = lock(&self.tables);
+        let before = tables.subtasks.get(&(task.id, image)).cloned().ok_or(CastError::NoSubtask)?;
+        let mut subtask = before.clone();
+        let cast = subtask.cast(operator, vote, held, &task.policy, task.labels.len())?;
+        if subtask != before {
+            tables.put_subtask(subtask.clone());
+        }
+        Ok((cast, subtask))
+    }
+
+    async fn close(&self, task: &Task, closings: &[Closing], now: Timestamp) -> StoreResult<Vec<bool>> {
+        let mut tables = lock(&self.tables);
+        let mut closed = Vec::with_capacity(closings.len());
+        for Closing { seen, decision } in closings {
+            let current = tables.subtasks.get(&(task.id, seen.image)).filter(|current| current.rev == seen.rev).cloned();
+            closed.push(current.is_some());
+            let Some(mut subtask) = current else { continue };
+            subtask.close(*decision, now);
+            let counts = tables.counts.entry(task.id).or_default();
+            match subtask.state {
+                SubtaskState::Disputed => counts.disputed += 1,
+                _ => counts.complete += 1,
+            }
+            counts.votes += subtask.votes.len() as u64;
+            tables.put_subtask(subtask);
+        }
+        Ok(closed)
+    }
+
+    async fn desks(&self, tasks: &[TaskId], operator: &OperatorId) -> StoreResult<Vec<(Option<Task>, Desk)>> {
+        let tables = lock(&self.tables);
+        let desk = |id: &TaskId| {
+            let stored = tables.desks.get(&(*id, operator.clone())).cloned();
+            let desk = stored.unwrap_or_else(|| Desk::new(*id, operator.clone()));
+            (tables.tasks.get(id).cloned(), desk)
+        };
+        Ok(tasks.iter().map(desk).collect())
+    }
+
+    async fn put_desk(&self, desk: &Desk) -> StoreResult<bool> {
+        let mut tables = lock(&self.tables);
+        let key = (desk.task, desk.operator.clone());
+        let won = tables.desks.get(&key).map_or(0, |stored| stored.rev) + 1 == desk.rev;
+        if won {
+            tables.desks.insert(key, desk.clone());
+        }
+        Ok(won)
+    }
+}

@@ -1,0 +1,8 @@
+//! The tables in memory, held to the suite.
+
+use lambel_memory::{MemoryStore, conformance};
+
+#[tokio::test]
+async fn memory_conforms() {
+    conformance::run(&MemoryStore::default()).await;
+}

@@ -1,0 +1,71 @@
+//! Who asks.
+
+use lambel_core::{ClientId, OperatorId};
+
+use crate::error::{Error, Result};
+
+/// What somebody may do: the groups of the user pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Makes tasks and reads their results.
+    Client,
+    /// Labels.
+    Operator,
+    /// Looks after the deployment: may see every task.
+    Admin,
+}
+
+impl Role {
+    /// The role that a group of the user pool stands for.
+    pub fn of_group(group: &str) -> Option<Self> {
+        match group {
+            "clients" => Some(Self::Client),
+            "operators" => Some(Self::Operator),
+            "admins" => Some(Self::Admin),
+            _ => None,
+        }
+    }
+
+    fn group(self) -> &'static str {
+        match self {
+            Self::Client => "clients",
+            Self::Operator => "operators",
+            Self::Admin => "admins",
+        }
+    }
+}
+
+/// Somebody whose token was checked at the gate.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    subject: String,
+    roles: Vec<Role>,
+}
+
+impl Caller {
+    /// A caller by the `sub` of their token and the roles of their groups.
+    pub fn new(subject: impl Into<String>, roles: impl IntoIterator<Item = Role>) -> Self {
+        Self { subject: subject.into(), roles: roles.into_iter().collect() }
+    }
+
+    /// Whether they have a role.
+    pub fn is(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// The caller as a client. Admins are clients too: they may have tasks of their own.
+    pub fn client(&self) -> Result<ClientId> {
+        if !self.is(Role::Client) && !self.is(Role::Admin) {
+            return Err(Error::RoleMissing { group: Role::Client.group() });
+        }
+        self.subject.parse().map_err(|_| Error::RoleMissing { group: Role::Client.group() })
+    }
+
+    /// The caller as an operator.
+    pub fn operator(&self) -> Result<OperatorId> {
+        if !self.is(Role::Operator) {
+            return Err(Error::RoleMissing { group: Role::Operator.group() });
+        }
+        self.subject.parse().map_err(|_| Error::RoleMissing { group: Role::Operator.group() })
+    }
+}

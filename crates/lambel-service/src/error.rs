@@ -1,0 +1,52 @@
+//! What can go wrong for a caller.
+
+use lambel_core::TaskState;
+
+use crate::ports::StoreError;
+
+/// The result of a use case.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a use case refused, or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request says something that it may not say.
+    #[error("{field}: {detail}")]
+    Invalid {
+        /// Which field of the request.
+        field: &'static str,
+        /// What is wrong with it, with the limit if it is over one.
+        detail: String,
+    },
+    /// The caller is in none of the groups that may do this.
+    #[error("this needs membership in the group `{group}`")]
+    RoleMissing {
+        /// The group of the user pool.
+        group: &'static str,
+    },
+    /// There is no such task, or it is somebody else's: the two cannot be told apart.
+    #[error("there is no task with this id")]
+    TaskNotFound,
+    /// There is no such image in the task.
+    #[error("there is no image with this id in the task")]
+    ImageNotFound,
+    /// The task is over.
+    #[error("the task is {}", .0.as_str())]
+    TaskEnded(TaskState),
+    /// The request contradicts what is there.
+    #[error("{0}")]
+    Conflict(String),
+    /// Somebody else changed the same thing too often at the same time.
+    #[error("somebody else changes the same thing; try again")]
+    Contended,
+    /// The storage behind failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Error {
+    /// A refusal of a field.
+    pub(crate) fn invalid(field: &'static str, detail: impl ToString) -> Self {
+        Self::Invalid { field, detail: detail.to_string() }
+    }
+}

@@ -1,0 +1,18 @@
+//! What Lambel does: one module for each use case, over the ports of [`ports`].
+//!
+//! Nothing here knows AWS. A function of the cloud builds its clients once and hands over to one of these
+//! types; a test hands over ports that live in memory.
+
+pub mod caller;
+pub mod error;
+pub mod open;
+pub mod operate;
+pub mod ports;
+pub mod progress;
+pub mod publish;
+pub mod results;
+pub mod tasks;
+pub mod validate;
+
+pub use caller::{Caller, Role};
+pub use error::{Error, Result};

@@ -1,0 +1,101 @@
+//! Opening: a recorded picture gets what it needs before people see it, and goes into the pool.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use lambel_core::{Subtask, SubtaskState, Task, event::NewSubtasks, limits, subtask::Preview};
+use tokio::sync::Semaphore;
+
+use crate::ports::{Fetched, ObjectKey, SharedObjects, SharedStore, StoreError};
+
+/// Subtasks opened at the same time.
+const OPENED_AT_ONCE: usize = 16;
+/// Previews made at the same time: each decodes a whole picture.
+const PREVIEWS_AT_ONCE: usize = 1;
+
+/// Opens subtasks.
+#[derive(Clone)]
+pub struct Opener {
+    store: SharedStore,
+    objects: SharedObjects,
+    previews: Arc<Semaphore>,
+}
+
+/// Why a message could not be dealt with.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The body is not that of a message of this queue.
+    #[error("body cannot be read: {0}")]
+    Body(#[from] serde_json::Error),
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Some of the images could not be opened.
+    #[error("{0} images not opened")]
+    Images(usize),
+}
+
+impl Opener {
+    /// Over these ports.
+    pub fn new(store: SharedStore, objects: SharedObjects) -> Self {
+        Self { store, objects, previews: Arc::new(Semaphore::new(PREVIEWS_AT_ONCE)) }
+    }
+
+    /// Opens the subtasks of one message of the queue `new-subtasks`.
+    ///
+    /// Retry decision: if any image could not be opened the message comes back; those that are open by then are
+    /// passed over. A body that cannot be read fails too, so that it ends in the dead-letter queue, where it
+    /// is seen. Subtasks that are gone, or of a task that is over, are done with.
+    pub async fn open(&self, body: &str) -> Result<(), OpenError> {
+        let NewSubtasks { task: id, images } = serde_json::from_str(body)?;
+        let Some(task) = self.store.task(id).await?.filter(|task| !task.state.is_final()) else {
+            tracing::warn!(task = %id, "subtasks left alone: no such task, or it is over");
+            return Ok(());
+        };
+        let subtasks = self.store.subtasks(&task, &images, true).await?;
+        let waiting: Vec<Subtask> =
+            subtasks.into_iter().filter(|subtask| subtask.state == SubtaskState::Preparing).collect();
+        let opened = stream::iter(&waiting)
+            .map(|subtask| async {
+                let outcome = self.open_one(&task, subtask).await;
+                if let Err(error) = &outcome {
+                    tracing::warn!(task = %id, image = %subtask.image, %error, "subtask not opened");
+                }
+                outcome.is_ok()
+            })
+            .buffer_unordered(OPENED_AT_ONCE)
+            .filter(|opened| std::future::ready(*opened))
+            .count()
+            .await;
+        tracing::info!(task = %id, images = opened, "subtasks opened");
+        if opened < waiting.len() { Err(OpenError::Images(waiting.len() - opened)) } else { Ok(()) }
+    }
+
+    async fn open_one(&self, task: &Task, subtask: &Subtask) -> Result<(), StoreError> {
+        let media_type = match subtask.preview {
+            Preview::Wanted => Some(self.make_preview(subtask).await?),
+            Preview::NotNeeded | Preview::Made { .. } => None,
+        };
+        self.store.open(task, subtask.image, media_type.as_deref()).await?;
+        Ok(())
+    }
+
+    async fn make_preview(&self, subtask: &Subtask) -> Result<String, StoreError> {
+        let key = ObjectKey { task: subtask.task, image: subtask.image };
+        let permit = Arc::clone(&self.previews).acquire_owned().await;
+        let Fetched::Bytes(bytes) = self.objects.fetch(key, limits::IMAGE_BYTES).await? else {
+            return Err(StoreError::Failed(format!("upload {key} is gone")));
+        };
+        let making = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            lambel_image::preview(&bytes, &lambel_image::Limits::default())
+        });
+        let preview = making
+            .await
+            .map_err(|error| StoreError::Busy(error.to_string()))?
+            .map_err(|refusal| StoreError::Failed(format!("no preview of {key}: {refusal}")))?;
+        let media_type = preview.media_type.to_owned();
+        self.objects.put_preview(key, preview.bytes.into(), &media_type).await?;
+        Ok(media_type)
+    }
+}

@@ -1,0 +1,580 @@
+//! What an operator does: claim, vote, give back, see what work there is.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use lambel_core::{
+    ImageId, OperatorId, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
+    api::{
+        Claim, ClaimAnswer, LeasedSubtask, ReturnAnswer, ReturnLeases, SubmitVotes, SubmittedVote, VoteAnswer,
+        VoteOutcome, VoteReceipt, WorkAnswer, WorkSummary, WorkTask,
+    },
+    consensus::Verdict,
+    limits,
+    ring::{Stretch, next_place},
+    subtask::{Answer, Cast, Preview},
+};
+
+use crate::{
+    caller::Caller,
+    error::{Error, Result},
+    ports::{CastError, Closing, Desk, ObjectKey, SharedClock, SharedObjects, SharedStore, Shelf, StoreResult},
+};
+
+/// Requests to the tables that one call has under way at the same time.
+const AT_ONCE: usize = 20;
+/// Subtasks that one transaction closes, beside one counter.
+const CLOSED_AT_ONCE: usize = 99;
+/// How often a decision is made anew when further votes come in between.
+const CLOSE_TRIES: usize = 5;
+/// How often a claim tries to store the operator's record when another claim of theirs came in between.
+const DESK_TRIES: usize = 3;
+/// Subtasks read by one batch.
+const READ_AT_ONCE: usize = 100;
+/// Stretches of the ring that one claim looks into. The walk goes on from there with the next claim.
+const STRETCHES_PER_CLAIM: usize = 20;
+/// How long a shard that was seen empty is not looked into.
+const EMPTY_FOR: Duration = Duration::from_secs(2);
+/// How long an expired lease stays on the operator's record, so that a late vote can be honoured.
+const REMEMBERED_FOR: Duration = Duration::from_secs(3_600);
+/// Tasks that a claim without a task, or a list of work, looks at.
+const ACTIVE_TASKS: u32 = 50;
+/// What is said to an operator for whom there is nothing, in seconds.
+const RETRY_AFTER: u32 = 3;
+/// The same, where the walk has not come round yet.
+const RETRY_SOON: u32 = 1;
+
+/// The Subtask Manager's side towards operators.
+#[derive(Clone)]
+pub struct Operators {
+    store: SharedStore,
+    objects: SharedObjects,
+    clock: SharedClock,
+    /// Shards whose pool was seen empty, and until when that is believed.
+    empty: Arc<Mutex<HashMap<(TaskId, u16), Timestamp>>>,
+}
+
+/// What a claim got in one task.
+struct Handed {
+    task: Task,
+    subtasks: Vec<(Subtask, Timestamp)>,
+    /// Whether the walk has passed the whole ring.
+    came_round: bool,
+}
+
+impl Operators {
+    /// Over these ports.
+    pub fn new(store: SharedStore, objects: SharedObjects, clock: SharedClock) -> Self {
+        Self { store, objects, clock, empty: Arc::default() }
+    }
+
+    /// Hands out work: first what the operator holds and has not voted on, then new leases.
+    pub async fn claim(&self, caller: &Caller, request: &Claim) -> Result<ClaimAnswer> {
+        let operator = caller.operator()?;
+        if !(1..=limits::CLAIM_COUNT).contains(&request.count) {
+            return Err(Error::invalid("count", format!("1 to {}", limits::CLAIM_COUNT)));
+        }
+        let wanted = request.count as usize;
+        let mut handed = Vec::new();
+        match request.task {
+            Some(id) => {
+                let (task, desk) = self.desk(id, &operator).await?;
+                let task = task.ok_or(Error::TaskNotFound)?;
+                if task.state.is_final() {
+                    return Err(Error::TaskEnded(task.state));
+                }
+                handed.push(self.claim_in(task, desk, &operator, wanted).await?);
+            }
+            None => {
+                for task in self.store.active_tasks(ACTIVE_TASKS).await? {
+                    let missing = wanted - handed.iter().map(|h: &Handed| h.subtasks.len()).sum::<usize>();
+                    if missing == 0 {
+                        break;
+                    }
+                    let (task, desk) = self.desk(task.id, &operator).await?;
+                    if let Some(task) = task.filter(|task| !task.state.is_final()) {
+                        handed.push(self.claim_in(task, desk, &operator, missing).await?);
+                    }
+                }
+            }
+        }
+
+        let now = self.clock.now();
+        let mut subtasks = Vec::new();
+        for Handed { subtasks: leased, .. } in &handed {
+            for (subtask, until) in leased {
+                subtasks.push(self.leased(subtask, *until, now).await?);
+            }
+        }
+        let retry_after = match (subtasks.is_empty(), handed.iter().all(|h| h.came_round)) {
+            (false, _) => None,
+            (true, true) => Some(RETRY_AFTER),
+            (true, false) => Some(RETRY_SOON),
+        };
+        let tasks = handed.iter().filter(|h| !h.subtasks.is_empty()).map(|h| work_task(&h.task)).collect();
+        Ok(ClaimAnswer { subtasks, tasks, retry_after })
+    }
+
+    async fn desk(&self, task: TaskId, operator: &OperatorId) -> Result<(Option<Task>, Desk)> {
+        self.store.desks(&[task], operator).await?.pop().ok_or(Error::TaskNotFound)
+    }
+
+    async fn claim_in(&self, task: Task, mut desk: Desk, operator: &OperatorId, wanted: usize) -> Result<Handed> {
+        let now = self.clock.now();
+        let until = now.plus(task.policy.lease());
+        let labels = task.labels.len();
+        let held: Vec<ImageId> =
+            desk.leases.iter().filter(|(_, until)| **until > now).map(|(image, _)| *image).collect();
+        let mut walk = Walk::new(&task, desk.place);
+        let mut handed: BTreeMap<ImageId, (Subtask, Timestamp)> = BTreeMap::new();
+        let mut gone = HashSet::new();
+        let mut stale = Vec::new();
+        let mut unread_held = held.clone();
+        let mut first = true;
+
+        loop {
+            let missing = wanted.saturating_sub(handed.len());
+            // Room for the candidates, beside the leases that have to be read anyway.
+            let own = std::mem::take(&mut unread_held);
+            let room = READ_AT_ONCE.saturating_sub(own.len());
+            // A few more than wanted, since some may be taken; many more where the first have not sufficed.
+            let limit = if first { missing + missing / 2 } else { room };
+            let candidates = match missing {
+                0 => Vec::new(),
+                _ => self.candidates(&mut walk, &task, now, limit.min(room)).await?,
+            };
+            first = false;
+            let mut reading: Vec<ImageId> = own.clone();
+            reading.extend(candidates.iter().filter(|image| !own.contains(image)));
+            if reading.is_empty() {
+                break;
+            }
+            // What the operator holds must be read as it is now: they may have voted on it a moment ago.
+            let read = self.store.subtasks(&task, &reading, !own.is_empty()).await?;
+            let mut known: HashMap<ImageId, Subtask> = read.into_iter().map(|s| (s.image, s)).collect();
+
+            for image in &own {
+                let Some(subtask) = known.get(image) else { continue };
+                match subtask.live_lease(operator, now) {
+                    Some(until) if subtask.state == SubtaskState::Open => {
+                        if handed.len() < wanted {
+                            handed.insert(*image, (subtask.clone(), until));
+                        }
+                    }
+                    _ => {
+                        gone.insert(*image);
+                    }
+                }
+            }
+
+            let mut free = Vec::new();
+            for image in candidates.iter().filter(|image| !held.contains(image)) {
+                let Some(subtask) = known.remove(image) else { continue };
+                if subtask.state != SubtaskState::Open {
+                    continue;
+                }
+                if let Verdict::Decided(decision) = subtask.judge(&task.policy, labels) {
+                    // Decided, but whoever decided it was stopped before closing it.
+                    stale.push(Closing { seen: subtask, decision });
+                } else if subtask.availability(operator, &task.policy, labels, now).is_ok() {
+                    free.push(subtask);
+                }
+            }
+            let room = limits::LIVE_LEASES.saturating_sub(held.len());
+            let fresh = |handed: &BTreeMap<ImageId, _>| handed.keys().filter(|i| !held.contains(i)).count();
+            let mut free = free.into_iter();
+            while handed.len() < wanted && fresh(&handed) < room {
+                let take = (wanted - handed.len()).min(room - fresh(&handed));
+                let batch: Vec<_> = free.by_ref().take(take).collect();
+                let Some(last) = batch.last() else { break };
+                walk.pass(&last.image);
+                let leased = self.lease(&task, batch, operator, until, now).await?;
+                handed.extend(leased.into_iter().map(|(subtask, until)| (subtask.image, (subtask, until))));
+            }
+            if free.next().is_none() {
+                walk.pass_all();
+            }
+            if handed.len() >= wanted || fresh(&handed) >= room || walk.ended() {
+                break;
+            }
+        }
+        self.close(&task, stale).await;
+
+        let came_round = walk.came_round;
+        let place = walk.place;
+        self.keep(&mut desk, place, &gone, &handed, now).await?;
+        Ok(Handed { task, subtasks: handed.into_values().collect(), came_round })
+    }
+
+    /// The next images of the walk, `limit` at most.
+    async fn candidates(&self, walk: &mut Walk, task: &Task, now: Timestamp, limit: usize) -> Result<Vec<ImageId>> {
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let Some(stretch) = walk.next() else { break };
+            let missing = (limit - found.len()) as u32;
+            if self.believed_empty(task.id, stretch.shard, now) {
+                walk.exhausted();
+                continue;
+            }
+            let images = self.store.pool(task, stretch, missing).await?;
+            let whole = stretch.from == ImageId::MIN && stretch.before.is_none();
+            if images.is_empty() && whole {
+                self.remember_empty(task.id, stretch.shard, now);
+            }
+            match images.last() {
+                Some(last) if images.len() == missing as usize => walk.looked_up_to(last),
+                _ => walk.exhausted(),
+            }
+            found.extend(images);
+        }
+        Ok(found)
+    }
+
+    /// Leases subtasks, at the same time. A race that is lost is skipped.
+    async fn lease(
+        &self,
+        task: &Task,
+        free: Vec<Subtask>,
+        operator: &OperatorId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(Subtask, Timestamp)>> {
+        let leases = free.into_iter().map(|subtask| async move {
+            // Left over from a claim that was stopped before it could answer: theirs already.
+            if let Some(until) = subtask.live_lease(operator, now) {
+                return Ok(Some((subtask, until)));
+            }
+            let won = self.store.lease(task, &subtask, operator, until, now).await?;
+            Ok::<_, Error>(won.then_some((subtask, until)))
+        });
+        let outcomes: Vec<_> = stream::iter(leases).buffered(AT_ONCE).try_collect().await?;
+        Ok(outcomes.into_iter().flatten().collect())
+    }
+
+    /// Stores the operator's record after a claim.
+    async fn keep(
+        &self,
+        desk: &mut Desk,
+        place: ImageId,
+        gone: &HashSet<ImageId>,
+        handed: &BTreeMap<ImageId, (Subtask, Timestamp)>,
+        now: Timestamp,
+    ) -> Result<()> {
+        for _ in 0..DESK_TRIES {
+            let before = desk.clone();
+            desk.place = place;
+            desk.leases.retain(|image, until| !gone.contains(image) && until.plus(REMEMBERED_FOR) > now);
+            desk.leases.extend(handed.iter().map(|(image, (_, until))| (*image, *until)));
+            // Expired ones are a courtesy: only where there is room.
+            let mut surplus = desk.leases.len().saturating_sub(limits::LIVE_LEASES);
+            desk.leases.retain(|_, until| {
+                let drop = surplus > 0 && *until <= now;
+                surplus -= usize::from(drop);
+                !drop
+            });
+            if *desk == before {
+                return Ok(());
+            }
+            desk.rev += 1;
+            if self.store.put_desk(desk).await? {
+                return Ok(());
+            }
+            let (_, fresh) = self.desk(desk.task, &desk.operator).await?;
+            *desk = fresh;
+        }
+        // The leases are on the subtasks: the next walk finds them there.
+        tracing::warn!(task = %desk.task, operator = %desk.operator, "operator's record not stored");
+        Ok(())
+    }
+
+    /// Takes votes, judges each alone, and closes what they decide.
+    pub async fn vote(&self, caller: &Caller, request: &SubmitVotes) -> Result<VoteAnswer> {
+        let operator = caller.operator()?;
+        if !(1..=limits::VOTES_PER_REQUEST).contains(&request.votes.len()) {
+            let detail = format!("1 to {} votes in one request", limits::VOTES_PER_REQUEST);
+            return Err(Error::invalid("votes", detail));
+        }
+        let now = self.clock.now();
+        let mut ids: Vec<TaskId> = request.votes.iter().map(|vote| vote.task).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() > ACTIVE_TASKS as usize {
+            return Err(Error::invalid("votes", format!("votes of {ACTIVE_TASKS} tasks at most in one request")));
+        }
+        let desks = self.store.desks(&ids, &operator).await?;
+        let desks: HashMap<TaskId, (Option<Task>, Desk)> = ids.into_iter().zip(desks).collect();
+
+        let mut seen = HashSet::new();
+        let casts: Vec<_> = request
+            .votes
+            .iter()
+            .map(|vote| {
+                let repeated = !seen.insert((vote.task, vote.image));
+                let desk = &desks[&vote.task];
+                let operator = &operator;
+                async move {
+                    if repeated {
+                        return Err(Rejected::new("duplicate", "the request has another vote for this image"));
+                    }
+                    let (Some(task), desk) = desk else {
+                        return Err(Rejected::new("task-not-found", "there is no task with this id"));
+                    };
+                    let answer = read_answer(task, vote)?;
+                    if task.state == TaskState::Cancelled {
+                        return Err(Rejected::new("task-ended", "the task was cancelled"));
+                    }
+                    let cast = Vote { answer, at: now, elapsed_ms: vote.elapsed_ms };
+                    let held = desk.leases.contains_key(&vote.image);
+                    self.store.cast(task, vote.image, operator, cast, held).await.map_err(|error| match error {
+                        CastError::NotLeased(_) => Rejected::new(
+                            "not-leased",
+                            "the image is not leased to you, or the lease has ended and others took it over",
+                        ),
+                        CastError::NoSubtask => Rejected::new("image-not-found", error.to_string()),
+                        CastError::Store(error) => {
+                            tracing::warn!(task = %vote.task, image = %vote.image, %error, "vote not stored");
+                            Rejected::new("try-again", "the vote could not be stored now; send it again")
+                        }
+                    })
+                }
+            })
+            .collect();
+        let outcomes: Vec<Result<(Cast, Subtask), Rejected>> = stream::iter(casts).buffered(AT_ONCE).collect().await;
+
+        // What is decided now, by task. `unchanged` counts too: perhaps the first time was cut off in between.
+        let mut decided: BTreeMap<TaskId, Vec<Closing>> = BTreeMap::new();
+        for (_, subtask) in outcomes.iter().flatten() {
+            let Some(task) = &desks[&subtask.task].0 else { continue };
+            if subtask.state == SubtaskState::Open
+                && let Verdict::Decided(decision) = subtask.judge(&task.policy, task.labels.len())
+            {
+                decided.entry(task.id).or_default().push(Closing { seen: subtask.clone(), decision });
+            }
+        }
+        for (id, closings) in decided {
+            if let Some(task) = &desks[&id].0 {
+                self.close(task, closings).await;
+            }
+        }
+
+        let receipt = |(vote, outcome): (&SubmittedVote, Result<(Cast, Subtask), Rejected>)| {
+            let (outcome, code, detail) = match outcome {
+                Ok((Cast::Counted, _)) => (VoteOutcome::Counted, None, None),
+                Ok((Cast::Replaced, _)) => (VoteOutcome::Replaced, None, None),
+                Ok((Cast::Unchanged, _)) => (VoteOutcome::Unchanged, None, None),
+                Ok((Cast::Late, _)) => (VoteOutcome::Late, None, None),
+                Err(Rejected { code, detail }) => (VoteOutcome::Refused, Some(code.to_owned()), Some(detail)),
+            };
+            VoteReceipt { task: vote.task, image: vote.image, outcome, code, detail }
+        };
+        Ok(VoteAnswer { votes: request.votes.iter().zip(outcomes).map(receipt).collect() })
+    }
+
+    /// Closes decided subtasks of one task. The votes are stored and acknowledged by now: if this does not
+    /// work out, the next claim or the next vote that meets the subtask closes it.
+    async fn close(&self, task: &Task, mut closings: Vec<Closing>) {
+        for _ in 0..CLOSE_TRIES {
+            if closings.is_empty() {
+                return;
+            }
+            match self.close_once(task, &closings).await {
+                Ok(again) => closings = again,
+                Err(error) => {
+                    tracing::warn!(task = %task.id, %error, subtasks = closings.len(), "decided subtasks not closed");
+                    return;
+                }
+            }
+        }
+        tracing::warn!(task = %task.id, subtasks = closings.len(), "decided subtasks not closed: contended");
+    }
+
+    /// One try. What has changed in between is read and decided again; what is decided still is returned.
+    async fn close_once(&self, task: &Task, closings: &[Closing]) -> StoreResult<Vec<Closing>> {
+        let mut lost = Vec::new();
+        for chunk in closings.chunks(CLOSED_AT_ONCE) {
+            let closed = self.store.close(task, chunk, self.clock.now()).await?;
+            lost.extend(chunk.iter().zip(closed).filter(|(_, closed)| !closed).map(|(closing, _)| closing.seen.image));
+        }
+        if lost.is_empty() {
+            return Ok(Vec::new());
+        }
+        let read = self.store.subtasks(task, &lost, true).await?;
+        let again = read.into_iter().filter(|subtask| subtask.state == SubtaskState::Open).filter_map(
+            |seen| match seen.judge(&task.policy, task.labels.len()) {
+                Verdict::Decided(decision) => Some(Closing { seen, decision }),
+                Verdict::Undecided { .. } => None,
+            },
+        );
+        Ok(again.collect())
+    }
+
+    /// Gives leases back, so that others need not wait for their end.
+    pub async fn give_back(&self, caller: &Caller, request: &ReturnLeases) -> Result<ReturnAnswer> {
+        let operator = caller.operator()?;
+        if !(1..=limits::RETURNS_PER_REQUEST).contains(&request.subtasks.len()) {
+            let detail = format!("1 to {} leases in one request", limits::RETURNS_PER_REQUEST);
+            return Err(Error::invalid("subtasks", detail));
+        }
+        let mut by_task: BTreeMap<TaskId, Vec<ImageId>> = BTreeMap::new();
+        for lease in &request.subtasks {
+            by_task.entry(lease.task).or_default().push(lease.image);
+        }
+        let mut returned = 0;
+        for (id, images) in by_task {
+            let (task, mut desk) = self.desk(id, &operator).await?;
+            let task = task.ok_or(Error::TaskNotFound)?;
+            let returns = images.iter().map(|image| self.store.give_back(&task, *image, &operator));
+            let gone: Vec<bool> = stream::iter(returns).buffered(AT_ONCE).try_collect().await?;
+            returned += gone.iter().filter(|gone| **gone).count() as u32;
+            let images: HashSet<ImageId> = images.into_iter().collect();
+            let place = desk.place;
+            self.keep(&mut desk, place, &images, &BTreeMap::new(), self.clock.now()).await?;
+        }
+        Ok(ReturnAnswer { returned })
+    }
+
+    /// The tasks that have work.
+    pub async fn work(&self, caller: &Caller) -> Result<WorkAnswer> {
+        caller.operator()?;
+        let tasks = self.store.active_tasks(ACTIVE_TASKS).await?;
+        let summaries = tasks.iter().map(|task| async move {
+            let counts = self.store.counts(task).await?;
+            Ok::<_, Error>(WorkSummary { task: work_task(task), undecided: counts.undecided() })
+        });
+        let summaries: Vec<_> = stream::iter(summaries).buffered(AT_ONCE).try_collect().await?;
+        Ok(WorkAnswer { tasks: summaries.into_iter().filter(|summary| summary.undecided > 0).collect() })
+    }
+
+    async fn leased(&self, subtask: &Subtask, until: Timestamp, now: Timestamp) -> Result<LeasedSubtask> {
+        let key = ObjectKey { task: subtask.task, image: subtask.image };
+        let picture = subtask.picture.as_ref();
+        let (shelf, media_type) = match (&subtask.preview, picture) {
+            (Preview::Made { media_type }, _) => (Shelf::Previews, media_type.as_str()),
+            (_, Some(picture)) => (Shelf::Uploads, picture.media_type.as_str()),
+            (_, None) => (Shelf::Uploads, "application/octet-stream"),
+        };
+        let life = now.until(until) + Duration::from_secs(u64::from(limits::IMAGE_URL_GRACE_SECONDS));
+        let url = self.objects.presign_get(shelf, key, media_type, life).await?;
+        Ok(LeasedSubtask {
+            task: subtask.task,
+            image: subtask.image,
+            url,
+            media_type: media_type.to_owned(),
+            width: picture.map_or(0, |picture| picture.width),
+            height: picture.map_or(0, |picture| picture.height),
+            lease_until: until,
+        })
+    }
+
+    fn believed_empty(&self, task: TaskId, shard: u16, now: Timestamp) -> bool {
+        let empty = self.empty.lock().unwrap_or_else(PoisonError::into_inner);
+        empty.get(&(task, shard)).is_some_and(|until| *until > now)
+    }
+
+    fn remember_empty(&self, task: TaskId, shard: u16, now: Timestamp) {
+        let mut empty = self.empty.lock().unwrap_or_else(PoisonError::into_inner);
+        empty.retain(|_, until| *until > now);
+        empty.insert((task, shard), now.plus(EMPTY_FOR));
+    }
+}
+
+/// Why a vote is not kept.
+struct Rejected {
+    code: &'static str,
+    detail: String,
+}
+
+impl Rejected {
+    fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+fn read_answer(task: &Task, vote: &SubmittedVote) -> Result<Answer, Rejected> {
+    match (&vote.label, vote.abstain) {
+        (Some(label), None) => task
+            .labels
+            .index_of(label)
+            .map(Answer::Label)
+            .ok_or_else(|| Rejected::new("unknown-label", "the label is not one of the task's labels")),
+        (None, Some(reason)) => Ok(Answer::Abstain(reason)),
+        _ => Err(Rejected::new("no-answer", "a vote has either a label or a reason to abstain")),
+    }
+}
+
+fn work_task(task: &Task) -> WorkTask {
+    WorkTask {
+        task: task.id,
+        name: task.name.clone(),
+        labels: task.labels.iter().cloned().collect(),
+        instructions: Some(task.instructions.clone()).filter(|text| !text.is_empty()),
+    }
+}
+
+/// One round through the ring, from the operator's place, a stretch at a time.
+struct Walk {
+    stretches: Box<dyn Iterator<Item = Stretch> + Send>,
+    current: Option<Stretch>,
+    looked_into: usize,
+    came_round: bool,
+    /// Where the next claim goes on.
+    place: ImageId,
+    /// Where the walk has looked up to.
+    looked: ImageId,
+}
+
+impl Walk {
+    fn new(task: &Task, place: ImageId) -> Self {
+        let stretches = Box::new(task.shards.round(&place));
+        Self { stretches, current: None, looked_into: 0, came_round: false, place, looked: place }
+    }
+
+    /// The stretch to look into next.
+    fn next(&mut self) -> Option<Stretch> {
+        if self.looked_into >= STRETCHES_PER_CLAIM {
+            return None;
+        }
+        if self.current.is_none() {
+            self.current = self.stretches.next();
+            self.came_round = self.current.is_none();
+        }
+        self.looked_into += usize::from(self.current.is_some());
+        self.current
+    }
+
+    /// Candidates up to this one were found; there may be more behind it.
+    fn looked_up_to(&mut self, image: &ImageId) {
+        self.looked = next_place(image);
+        let wrapped = self.looked == ImageId::MIN;
+        match &mut self.current {
+            Some(stretch) if !wrapped => stretch.from = self.looked,
+            _ => self.current = None,
+        }
+    }
+
+    /// Nothing more in the current stretch.
+    fn exhausted(&mut self) {
+        if let Some(Stretch { before: Some(before), .. }) = self.current {
+            self.looked = before;
+        }
+        self.current = None;
+    }
+
+    /// The candidates up to this one are dealt with.
+    fn pass(&mut self, image: &ImageId) {
+        self.place = next_place(image);
+    }
+
+    /// All that was found is dealt with.
+    fn pass_all(&mut self) {
+        self.place = self.looked;
+    }
+
+    fn ended(&self) -> bool {
+        self.came_round || self.looked_into >= STRETCHES_PER_CLAIM
+    }
+}

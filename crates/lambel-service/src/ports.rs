@@ -1,0 +1,317 @@
+//! What the use cases need from the world. `lambel-aws` gives it by DynamoDB, S3, SQS and SNS, `lambel-memory`
+//! by maps under a lock; one conformance suite holds both to what is written here.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use lambel_core::{
+    AnnouncedFile, ClientId, Counts, FileName, ImageId, OperatorId, Subtask, Task, TaskId, Timestamp, Vote,
+    api::Header,
+    consensus::Decision,
+    event::{Event, NewSubtasks},
+    ring::{Stretch, first_place},
+    subtask::Cast,
+};
+
+/// The world did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It may go better in a moment: throttled, timed out, in conflict, unreachable.
+    #[error("storage is busy: {0}")]
+    Busy(String),
+    /// Trying again cannot help: a record that cannot be read, a request that is refused.
+    #[error("storage failed: {0}")]
+    Failed(String),
+}
+
+/// The result of asking a port.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// What happened to one file of [`Store::announce`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announcement {
+    /// Its row was written.
+    New,
+    /// The same name for the same image was there.
+    Known,
+    /// The name stands for another image already.
+    NameTaken(ImageId),
+}
+
+/// A place among the files of a shard, which are sorted by image and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePlace {
+    /// The image.
+    pub image: ImageId,
+    /// The name; none stands for the place behind the last name of the image.
+    pub name: Option<FileName>,
+}
+
+impl FilePlace {
+    /// The place of a file.
+    pub fn of(file: &AnnouncedFile) -> Self {
+        Self { image: file.image, name: Some(file.name.clone()) }
+    }
+}
+
+/// An operator's own record in one task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desk {
+    /// The task.
+    pub task: TaskId,
+    /// The operator.
+    pub operator: OperatorId,
+    /// What they have claimed, and until when. Images they have voted on since stay until the next claim;
+    /// some expired ones stay too, so that a late vote can be honoured.
+    pub leases: BTreeMap<ImageId, Timestamp>,
+    /// Where their walk through the task goes on.
+    pub place: ImageId,
+    /// The number of changes so far; 0 if it was never stored.
+    pub rev: u64,
+}
+
+impl Desk {
+    /// The record of an operator who has not been at the task before.
+    pub fn new(task: TaskId, operator: OperatorId) -> Self {
+        let place = first_place(&operator, &task);
+        Self { task, operator, leases: BTreeMap::new(), place, rev: 0 }
+    }
+}
+
+/// A decided subtask, as it was when the decision was made.
+#[derive(Clone, Debug)]
+pub struct Closing {
+    /// The record. The close is on the condition that its `rev` has not changed.
+    pub seen: Subtask,
+    /// The decision.
+    pub decision: Decision,
+}
+
+/// Why a vote was not kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CastError {
+    /// The operator holds no lease.
+    #[error(transparent)]
+    NotLeased(#[from] lambel_core::subtask::NotLeased),
+    /// There is no such subtask.
+    #[error("there is no such image in the task")]
+    NoSubtask,
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The tables. Reads are consistent unless the method says otherwise.
+#[async_trait]
+pub trait Store: Send + Sync {
+    // Tasks.
+
+    /// Writes a new task, with its places in its owner's list and in the list of active tasks.
+    async fn create_task(&self, task: &Task) -> StoreResult<()>;
+
+    /// Reads a task.
+    async fn task(&self, id: TaskId) -> StoreResult<Option<Task>>;
+
+    /// A client's tasks, the newest first, from before `before`. May lag behind by a moment.
+    async fn tasks_of(&self, owner: &ClientId, before: Option<TaskId>, limit: u32) -> StoreResult<Vec<Task>>;
+
+    /// The tasks that are open or sealed, the oldest first. May lag behind by a moment.
+    async fn active_tasks(&self, limit: u32) -> StoreResult<Vec<Task>>;
+
+    /// Replaces a task by what it has become, if its `rev` is still the one before. False if it is not. A task
+    /// that has ended leaves the list of active tasks in the same step.
+    async fn replace_task(&self, task: &Task) -> StoreResult<bool>;
+
+    /// The sum of a task's counter slots.
+    async fn counts(&self, task: &Task) -> StoreResult<Counts>;
+
+    /// The images that names stand for, where they stand for one. At most 1,000 names.
+    async fn names(&self, task: &Task, names: &[FileName]) -> StoreResult<Vec<Option<ImageId>>>;
+
+    /// Writes the rows of files, each if its name is free. At most 1,000, of different names.
+    async fn announce(&self, task: &Task, files: &[AnnouncedFile]) -> StoreResult<Vec<Announcement>>;
+
+    /// The files of one shard, sorted by image and name, after a given place.
+    async fn files(
+        &self,
+        task: &Task,
+        shard: u16,
+        after: Option<&FilePlace>,
+        limit: u32,
+    ) -> StoreResult<Vec<AnnouncedFile>>;
+
+    /// The files of one image, sorted by name.
+    async fn files_of(&self, task: &Task, image: ImageId) -> StoreResult<Vec<AnnouncedFile>>;
+
+    // Subtasks.
+
+    /// Writes the records that do not exist yet and counts them, in one step, and says which those were. At
+    /// most 99, of one task.
+    async fn record(&self, task: &Task, subtasks: &[Subtask]) -> StoreResult<Vec<ImageId>>;
+
+    /// Reads subtasks: those that exist, in no order. At most 1,000. Without `consistent` they may lag behind
+    /// by a moment.
+    async fn subtasks(&self, task: &Task, images: &[ImageId], consistent: bool) -> StoreResult<Vec<Subtask>>;
+
+    /// The subtasks of one shard, sorted by image, from a given place on.
+    async fn list(&self, task: &Task, shard: u16, from: ImageId, limit: u32) -> StoreResult<Vec<Subtask>>;
+
+    /// Images of the pool in a stretch of the ring, sorted. Lags behind by a moment.
+    async fn pool(&self, task: &Task, stretch: Stretch, limit: u32) -> StoreResult<Vec<ImageId>>;
+
+    /// [`Subtask::open`].
+    async fn open(&self, task: &Task, image: ImageId, preview: Option<&str>) -> StoreResult<bool>;
+
+    /// [`Subtask::lease`], if the record is as it was seen. False if it is not.
+    async fn lease(
+        &self,
+        task: &Task,
+        seen: &Subtask,
+        operator: &OperatorId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<bool>;
+
+    /// [`Subtask::give_back`].
+    async fn give_back(&self, task: &Task, image: ImageId, operator: &OperatorId) -> StoreResult<bool>;
+
+    /// [`Subtask::cast`]: what became of the vote, and the record as it is now.
+    async fn cast(
+        &self,
+        task: &Task,
+        image: ImageId,
+        operator: &OperatorId,
+        vote: Vote,
+        held: bool,
+    ) -> Result<(Cast, Subtask), CastError>;
+
+    /// [`Subtask::close`] for subtasks of one task, and counts them, in one step: those whose record is as it
+    /// was seen. Says for each whether it was. At most 99.
+    async fn close(&self, task: &Task, closings: &[Closing], now: Timestamp) -> StoreResult<Vec<bool>>;
+
+    // Operators.
+
+    /// The tasks, where they exist, and the operator's record in each (a new one where there is none), by one
+    /// request. At most 50 tasks.
+    async fn desks(&self, tasks: &[TaskId], operator: &OperatorId) -> StoreResult<Vec<(Option<Task>, Desk)>>;
+
+    /// Stores an operator's record, if its `rev` is still the one before. False if it is not.
+    async fn put_desk(&self, desk: &Desk) -> StoreResult<bool>;
+}
+
+/// Where a picture lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    /// The files as they were uploaded.
+    Uploads,
+    /// Previews that were made of them.
+    Previews,
+}
+
+/// The name of an object: one image of one task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ObjectKey {
+    /// The task.
+    pub task: TaskId,
+    /// The image.
+    pub image: ImageId,
+}
+
+impl ObjectKey {
+    /// Reads `{task}/{image}`.
+    pub fn parse(key: &str) -> Option<Self> {
+        let (task, image) = key.split_once('/')?;
+        Some(Self { task: task.parse().ok()?, image: image.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.task, self.image)
+    }
+}
+
+/// An uploaded object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// Its bytes.
+    Bytes(Bytes),
+    /// It is longer than was asked for, and was not read.
+    TooLong(u64),
+    /// There is no such object.
+    Missing,
+}
+
+/// An upload that may be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresignedPut {
+    /// Where to.
+    pub url: String,
+    /// The headers that the signature covers.
+    pub headers: Vec<Header>,
+}
+
+/// The buckets.
+#[async_trait]
+pub trait Objects: Send + Sync {
+    /// An address that takes exactly these bytes, of this length and type, and nothing else.
+    async fn presign_put(
+        &self,
+        key: ObjectKey,
+        bytes: u64,
+        media_type: &str,
+        life: Duration,
+    ) -> StoreResult<PresignedPut>;
+
+    /// An address at which a picture can be read, served as `media_type` whatever it was uploaded as.
+    async fn presign_get(
+        &self,
+        shelf: Shelf,
+        key: ObjectKey,
+        media_type: &str,
+        life: Duration,
+    ) -> StoreResult<String>;
+
+    /// Reads an upload of `limit` bytes at most.
+    async fn fetch(&self, key: ObjectKey, limit: u64) -> StoreResult<Fetched>;
+
+    /// Stores a preview.
+    async fn put_preview(&self, key: ObjectKey, bytes: Bytes, media_type: &str) -> StoreResult<()>;
+}
+
+/// The queues and topics.
+#[async_trait]
+pub trait Messages: Send + Sync {
+    /// Sends a message to `new-subtasks`.
+    async fn send_new_subtasks(&self, body: &NewSubtasks) -> StoreResult<()>;
+
+    /// Publishes events, each to its topic, all or the call fails. Sending one again does no harm.
+    async fn publish(&self, events: &[Event]) -> StoreResult<()>;
+}
+
+/// The clock.
+pub trait Clock: Send + Sync {
+    /// This moment.
+    fn now(&self) -> Timestamp;
+}
+
+/// The clock of the machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// The tables, shared.
+pub type SharedStore = Arc<dyn Store>;
+/// The buckets, shared.
+pub type SharedObjects = Arc<dyn Objects>;
+/// The queues and topics, shared.
+pub type SharedMessages = Arc<dyn Messages>;
+/// The clock, shared.
+pub type SharedClock = Arc<dyn Clock>;

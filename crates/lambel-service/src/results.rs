@@ -1,0 +1,193 @@
+//! What a client reads: images, and results.
+//!
+//! Files and subtasks of a shard are sorted alike, so a page is a merge of two short queries, whatever the
+//! size of the task. A cursor names the place of the last row; it is a place, not a right: the caller's right
+//! to the task is checked for every page.
+
+use std::collections::HashMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use lambel_core::{
+    AnnouncedFile, FileName, ImageId, LabelSet, Subtask, Task, TaskId, Vote,
+    api::{
+        ImagePage, ImageState, ImageStatus, ImageView, ImagesQuery, PageQuery, ResultPage, ResultRow, VoteView,
+    },
+    limits,
+    ring::next_place,
+    subtask::Answer,
+};
+
+use crate::{
+    caller::Caller,
+    error::{Error, Result},
+    ports::FilePlace,
+    tasks::Tasks,
+};
+
+/// How many rows a page may have, from what the request says.
+pub(crate) fn page_limit(limit: Option<u32>) -> Result<u32> {
+    let limit = limit.unwrap_or(limits::PAGE_ROWS_DEFAULT);
+    if (1..=limits::PAGE_ROWS).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Error::invalid("limit", format!("1 to {}", limits::PAGE_ROWS)))
+    }
+}
+
+fn parse_cursor(cursor: &str) -> Result<FilePlace> {
+    let bad = || Error::invalid("cursor", "this is not a cursor");
+    let (image, name) = match cursor.split_once('/') {
+        Some((image, name)) => (image, Some(FileName::parse(name).map_err(|_| bad())?)),
+        None => (cursor, None),
+    };
+    Ok(FilePlace { image: image.parse().map_err(|_| bad())?, name })
+}
+
+impl Tasks {
+    /// A page of results: a row for each file name.
+    pub async fn results(&self, caller: &Caller, id: TaskId, query: &PageQuery) -> Result<ResultPage> {
+        let task = self.owned(caller, id).await?;
+        let limit = page_limit(query.limit)?;
+        let after = query.cursor.as_deref().map(parse_cursor).transpose()?;
+        let files = self.files_after(&task, after.as_ref(), limit).await?;
+        let next = files.last().filter(|_| files.len() == limit as usize).map(|file| format!("{}/{}", file.image, file.name));
+        let mut images: Vec<_> = files.iter().map(|file| file.image).collect();
+        images.dedup();
+        let subtasks = self.known(&task, &images).await?;
+        let rows = files
+            .iter()
+            .map(|file| ResultRow {
+                name: file.name.to_string(),
+                image: file.image,
+                status: status(&task.labels, subtasks.get(&file.image), file.bytes),
+            })
+            .collect();
+        Ok(ResultPage { rows, next })
+    }
+
+    /// A page of images. Pages of a rare state may be short, or empty, before the last.
+    pub async fn images(&self, caller: &Caller, id: TaskId, query: &ImagesQuery) -> Result<ImagePage> {
+        let task = self.owned(caller, id).await?;
+        let limit = page_limit(query.limit)?;
+        let after = query.cursor.as_deref().map(parse_cursor).transpose()?;
+        if query.state == Some(ImageState::Announced) {
+            return self.announced(&task, after.as_ref(), limit).await;
+        }
+        let from = match after {
+            // The list has ended where the ring has.
+            Some(FilePlace { image: ImageId::MAX, .. }) => return Ok(ImagePage { images: Vec::new(), next: None }),
+            Some(FilePlace { image, .. }) => next_place(&image),
+            None => ImageId::MIN,
+        };
+        let first = task.shards.of(&from);
+        let mut subtasks: Vec<Subtask> = Vec::new();
+        for shard in first..task.shards.count() {
+            let start = if shard == first { from } else { ImageId::MIN };
+            let missing = limit - subtasks.len() as u32;
+            subtasks.extend(self.store.list(&task, shard, start, missing).await?);
+            if subtasks.len() == limit as usize {
+                break;
+            }
+        }
+        let next = (subtasks.len() == limit as usize)
+            .then(|| subtasks.last().map(|subtask| subtask.image.to_string()))
+            .flatten();
+        subtasks.retain(|subtask| query.state.is_none_or(|state| ImageState::from(subtask.state) == state));
+        let views = subtasks.into_iter().map(|subtask| {
+            let task = &task;
+            async move {
+                let files = self.store.files_of(task, subtask.image).await?;
+                Ok::<_, Error>(image_view(&task.labels, subtask.image, &files, Some(&subtask)))
+            }
+        });
+        Ok(ImagePage { images: stream::iter(views).buffered(16).try_collect().await?, next })
+    }
+
+    /// Images that were announced and of which nothing has been seen.
+    async fn announced(&self, task: &Task, after: Option<&FilePlace>, limit: u32) -> Result<ImagePage> {
+        let files = self.files_after(task, after, limit).await?;
+        // The names of an image that the page has cut off are read with it, below.
+        let next = files.last().filter(|_| files.len() == limit as usize).map(|file| file.image.to_string());
+        let mut images: Vec<_> = files.iter().map(|file| file.image).collect();
+        images.dedup();
+        let known = self.known(task, &images).await?;
+        let mut page = Vec::new();
+        for image in images.into_iter().filter(|image| !known.contains_key(image)) {
+            let files = self.store.files_of(task, image).await?;
+            page.push(image_view(&task.labels, image, &files, None));
+        }
+        Ok(ImagePage { images: page, next })
+    }
+
+    /// One image with all that is known of it.
+    pub async fn image(&self, caller: &Caller, id: TaskId, image: ImageId) -> Result<ImageView> {
+        let task = self.owned(caller, id).await?;
+        let files = self.store.files_of(&task, image).await?;
+        let subtask = self.store.subtasks(&task, &[image], true).await?.pop();
+        if files.is_empty() && subtask.is_none() {
+            return Err(Error::ImageNotFound);
+        }
+        Ok(image_view(&task.labels, image, &files, subtask.as_ref()))
+    }
+
+    /// The files behind a place, over the shards.
+    async fn files_after(&self, task: &Task, after: Option<&FilePlace>, limit: u32) -> Result<Vec<AnnouncedFile>> {
+        let first = after.map_or(0, |place| task.shards.of(&place.image));
+        let mut files = Vec::new();
+        for shard in first..task.shards.count() {
+            let missing = limit - files.len() as u32;
+            files.extend(self.store.files(task, shard, after.filter(|_| shard == first), missing).await?);
+            if files.len() == limit as usize {
+                break;
+            }
+        }
+        Ok(files)
+    }
+
+    async fn known(&self, task: &Task, images: &[ImageId]) -> Result<HashMap<ImageId, Subtask>> {
+        let subtasks = self.store.subtasks(task, images, true).await?;
+        Ok(subtasks.into_iter().map(|subtask| (subtask.image, subtask)).collect())
+    }
+}
+
+fn image_view(labels: &LabelSet, image: ImageId, files: &[AnnouncedFile], subtask: Option<&Subtask>) -> ImageView {
+    ImageView {
+        image,
+        names: files.iter().map(|file| file.name.to_string()).collect(),
+        status: status(labels, subtask, files.first().map_or(0, |file| file.bytes)),
+        created_at: subtask.map(|subtask| subtask.created_at),
+    }
+}
+
+/// What is known of an image. `announced_bytes` serves while there is no record.
+fn status(labels: &LabelSet, subtask: Option<&Subtask>, announced_bytes: u64) -> ImageStatus {
+    let picture = subtask.and_then(|subtask| subtask.picture.as_ref());
+    let decision = subtask.and_then(|subtask| subtask.decision);
+    let mut votes: Vec<VoteView> = Vec::new();
+    if let Some(subtask) = subtask {
+        votes.extend(subtask.votes.iter().map(|(operator, vote)| vote_view(labels, operator, vote, false)));
+        votes.extend(subtask.late.iter().map(|(operator, vote)| vote_view(labels, operator, vote, true)));
+        votes.sort_by(|a, b| (a.at, a.late, &a.operator).cmp(&(b.at, b.late, &b.operator)));
+    }
+    ImageStatus {
+        state: subtask.map_or(ImageState::Announced, |subtask| subtask.state.into()),
+        bytes: subtask.map_or(announced_bytes, |subtask| subtask.bytes),
+        media_type: picture.map(|picture| picture.media_type.clone()),
+        width: picture.map(|picture| picture.width),
+        height: picture.map(|picture| picture.height),
+        label: decision.and_then(|decision| labels.get(decision.label?).cloned()),
+        confidence: decision.map(|decision| decision.confidence),
+        dispute: decision.and_then(|decision| decision.dispute),
+        refusal: subtask.and_then(|subtask| subtask.refusal.clone()),
+        votes,
+        decided_at: subtask.and_then(|subtask| subtask.decided_at),
+    }
+}
+
+fn vote_view(labels: &LabelSet, operator: &lambel_core::OperatorId, vote: &Vote, late: bool) -> VoteView {
+    let (label, abstain) = match vote.answer {
+        Answer::Label(label) => (labels.get(label).cloned(), None),
+        Answer::Abstain(reason) => (None, Some(reason)),
+    };
+    VoteView { operator: operator.clone(), label, abstain, at: vote.at, elapsed_ms: vote.elapsed_ms, late }
+}
