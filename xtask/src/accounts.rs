@@ -1,6 +1,8 @@
 //! The accounts that every local cloud has.
 
-use anyhow::Result;
+use std::thread;
+
+use anyhow::{Result, anyhow};
 use serde::Serialize;
 
 use crate::cloud::Cloud;
@@ -35,20 +37,26 @@ pub(crate) fn create(cloud: Cloud, deployment: &Deployment) -> Result<()> {
         "--output",
         "text",
     ]))?;
-    for Account { name, group, password } in &deployment.accounts {
-        if there.split_whitespace().any(|user| user == name) {
-            continue;
-        }
-        let call = |action: &str, options: &[&str]| {
-            read(aws(cloud).args(["cognito-idp", action, "--user-pool-id", pool, "--username", name]).args(options))
-        };
+    let missing =
+        deployment.accounts.iter().filter(|account| !there.split_whitespace().any(|user| user == account.name));
+    // The command line takes half a second for each call, mostly to start.
+    thread::scope(|scope| {
+        let made: Vec<_> = missing.map(|account| scope.spawn(|| create_one(cloud, pool, account))).collect();
+        made.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow!("making an account panicked"))?)
+    })
+}
+
+fn create_one(cloud: Cloud, pool: &str, Account { name, group, password }: &Account) -> Result<()> {
+    let call = |action: &str, options: &[&str]| {
+        read(aws(cloud).args(["cognito-idp", action, "--user-pool-id", pool, "--username", name]).args(options))
+    };
+    match call("admin-create-user", &["--message-action", "SUPPRESS"]) {
         // A run that was broken off may have left the account without a password.
-        if call("admin-get-user", &[]).is_err() {
-            call("admin-create-user", &["--message-action", "SUPPRESS"])?;
-        }
-        call("admin-add-user-to-group", &["--group-name", group])?;
-        // Last, since it makes the account one that is there.
-        call("admin-set-user-password", &["--password", password, "--permanent"])?;
+        Err(error) if !error.to_string().contains("UsernameExistsException") => return Err(error),
+        _ => {}
     }
+    call("admin-add-user-to-group", &["--group-name", group])?;
+    // Last, since it makes the account one that is there.
+    call("admin-set-user-password", &["--password", password, "--permanent"])?;
     Ok(())
 }

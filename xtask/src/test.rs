@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// Leave the local cloud running afterwards, to look at what the tests left there
     #[arg(long)]
     keep: bool,
-    /// What to hand on to `cargo test --workspace`
+    /// What to hand on to `cargo test`; without a package among it, the whole workspace is tested
     #[arg(last = true)]
     cargo: Vec<String>,
 }
@@ -39,10 +39,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let result = deploy(&instance, cloud, &package).and_then(|_| {
         let mut command = Command::new(env!("CARGO"));
         cloud.apply_to(&mut command);
+        command.current_dir(root()).arg("test").args(&args.cargo);
+        if !args.cargo.iter().take_while(|word| *word != "--").any(|word| word.starts_with("-p") || word.starts_with("--package")) {
+            command.arg("--workspace");
+        }
         command
-            .current_dir(root())
-            .args(["test", "--workspace"])
-            .args(&args.cargo)
             .env("LAMBEL_CLOUD", instance.cloud_json())
             .env("LAMBEL_BIN", &package.lambel)
             .status()
