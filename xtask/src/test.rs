@@ -40,7 +40,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let mut command = Command::new(env!("CARGO"));
         cloud.apply_to(&mut command);
         command.current_dir(root()).arg("test").args(&args.cargo);
-        if !args.cargo.iter().take_while(|word| *word != "--").any(|word| word.starts_with("-p") || word.starts_with("--package")) {
+        if !args
+            .cargo
+            .iter()
+            .take_while(|word| *word != "--")
+            .any(|word| word.starts_with("-p") || word.starts_with("--package"))
+        {
             command.arg("--workspace");
         }
         command
