@@ -1,6 +1,10 @@
 //! What AWS's events look like, read into what the use cases take.
 
-use aws_lambda_events::{dynamodb, s3::S3Event};
+use aws_lambda_events::{
+    dynamodb,
+    s3::S3Event,
+    sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage},
+};
 use lambel_core::{SubtaskState, TaskState};
 use lambel_service::{
     ports::{ObjectKey, StoreError, StoreResult},
@@ -9,6 +13,28 @@ use lambel_service::{
 use percent_encoding::percent_decode_str;
 
 use crate::dynamo::items;
+
+/// The messages of a batch: id and body.
+pub fn messages(event: SqsEvent) -> Vec<(String, String)> {
+    let message = |record: SqsMessage| (record.message_id.unwrap_or_default(), record.body.unwrap_or_default());
+    event.records.into_iter().map(message).collect()
+}
+
+/// The answer that names the messages that must come back.
+pub fn come_back(ids: impl IntoIterator<Item = String>) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    response.batch_item_failures.extend(ids.into_iter().map(|id| {
+        let mut failure = BatchItemFailure::default();
+        failure.item_identifier = id;
+        failure
+    }));
+    response
+}
+
+/// Says that a message could not be dealt with.
+pub fn log_failure(id: &str, error: &dyn std::fmt::Display) {
+    tracing::warn!(message.id = id, %error, "message comes back");
+}
 
 /// The uploads that the body of a message of the queue `uploads` names. S3 also sends a test event when the
 /// notification is set up; it names none.
@@ -84,7 +110,9 @@ mod tests {
         let image = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let task = "019aa5a0-5c1e-7e3b-9d7c-1f7d3b0c2a11";
         let record = |key: &str| {
-            format!(r#"{{"eventName":"ObjectCreated:Put","s3":{{"bucket":{{"name":"b"}},"object":{{"key":"{key}","size":1}}}}}}"#)
+            format!(
+                r#"{{"eventName":"ObjectCreated:Put","s3":{{"bucket":{{"name":"b"}},"object":{{"key":"{key}","size":1}}}}}}"#
+            )
         };
         let records = [format!("{task}/{image}"), format!("{task}%2F{image}"), "other+file.png".to_owned()];
         let body = format!(r#"{{"Records":[{}]}}"#, records.map(|key| record(&key)).join(","));

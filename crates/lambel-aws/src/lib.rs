@@ -9,6 +9,6 @@ mod objects;
 mod settings;
 
 pub use dynamo::{DynamoStore, Meter};
-pub use messages::AwsMessages;
+pub use messages::{Addresses, AwsMessages};
 pub use objects::S3Objects;
 pub use settings::{Aws, MissingSetting, setting, start_logging};

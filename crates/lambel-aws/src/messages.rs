@@ -17,11 +17,17 @@ const BATCH_BYTES: usize = 200_000;
 /// Requests under way at the same time.
 const AT_ONCE: usize = 4;
 
-/// The queues on SQS, the topics on SNS. A function that does not use one of them gives an empty address.
+/// The queues on SQS, the topics on SNS.
 #[derive(Clone, Debug)]
 pub struct AwsMessages {
     sqs: aws_sdk_sqs::Client,
     sns: aws_sdk_sns::Client,
+    addresses: Addresses,
+}
+
+/// Where messages go. A function that does not send to one of them leaves it empty.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
     /// The address of the queue `new-subtasks`.
     pub new_subtasks_queue: String,
     /// The ARN of the topic `subtask-completed`.
@@ -31,15 +37,9 @@ pub struct AwsMessages {
 }
 
 impl AwsMessages {
-    /// Clients, and no addresses yet.
-    pub fn new(aws: &Aws) -> Self {
-        Self {
-            sqs: aws_sdk_sqs::Client::new(aws.config()),
-            sns: aws_sdk_sns::Client::new(aws.config()),
-            new_subtasks_queue: String::new(),
-            subtask_topic: String::new(),
-            task_topic: String::new(),
-        }
+    /// The queues and topics at these addresses.
+    pub fn new(aws: &Aws, addresses: Addresses) -> Self {
+        Self { sqs: aws_sdk_sqs::Client::new(aws.config()), sns: aws_sdk_sns::Client::new(aws.config()), addresses }
     }
 
     async fn publish_batch(&self, topic: &str, batch: Vec<PublishBatchRequestEntry>) -> StoreResult<()> {
@@ -75,7 +75,7 @@ fn entry(place: usize, event: &Event) -> StoreResult<(usize, PublishBatchRequest
 impl Messages for AwsMessages {
     async fn send_new_subtasks(&self, body: &NewSubtasks) -> StoreResult<()> {
         let body = serde_json::to_string(body).map_err(|error| StoreError::Failed(error.to_string()))?;
-        let request = self.sqs.send_message().queue_url(&self.new_subtasks_queue).message_body(body);
+        let request = self.sqs.send_message().queue_url(&self.addresses.new_subtasks_queue).message_body(body);
         request.send().await.map_err(|error| sort("SendMessage", error))?;
         Ok(())
     }
@@ -84,8 +84,8 @@ impl Messages for AwsMessages {
         let mut by_topic: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
         for event in events {
             let topic = match event {
-                Event::Subtask(..) => &self.subtask_topic,
-                Event::Task(..) => &self.task_topic,
+                Event::Subtask(..) => &self.addresses.subtask_topic,
+                Event::Task(..) => &self.addresses.task_topic,
             };
             by_topic.entry(topic).or_default().push(event);
         }

@@ -44,6 +44,19 @@ impl Aws {
         &self.config
     }
 
+    /// The region.
+    pub fn region(&self) -> String {
+        self.config.region().map_or_else(String::new, ToString::to_string)
+    }
+
+    /// Where the user pool answers.
+    pub fn sign_in_endpoint(&self) -> String {
+        match self.config.endpoint_url() {
+            Some(local) => local.to_owned(),
+            None => format!("https://cognito-idp.{}.amazonaws.com", self.region()),
+        }
+    }
+
     /// Whether an endpoint of one's own is set: the local cloud. It has one host name for all buckets.
     pub fn is_local(&self) -> bool {
         self.config.endpoint_url().is_some()

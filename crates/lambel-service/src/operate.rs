@@ -403,12 +403,13 @@ impl Operators {
             return Ok(Vec::new());
         }
         let read = self.store.subtasks(task, &lost, true).await?;
-        let again = read.into_iter().filter(|subtask| subtask.state == SubtaskState::Open).filter_map(
-            |seen| match seen.judge(&task.policy, task.labels.len()) {
-                Verdict::Decided(decision) => Some(Closing { seen, decision }),
-                Verdict::Undecided { .. } => None,
-            },
-        );
+        let again =
+            read.into_iter().filter(|subtask| subtask.state == SubtaskState::Open).filter_map(|seen| {
+                match seen.judge(&task.policy, task.labels.len()) {
+                    Verdict::Decided(decision) => Some(Closing { seen, decision }),
+                    Verdict::Undecided { .. } => None,
+                }
+            });
         Ok(again.collect())
     }
 
@@ -427,7 +428,7 @@ impl Operators {
         for (id, images) in by_task {
             let (task, mut desk) = self.desk(id, &operator).await?;
             let task = task.ok_or(Error::TaskNotFound)?;
-            let returns = images.iter().map(|image| self.store.give_back(&task, *image, &operator));
+            let returns: Vec<_> = images.iter().map(|image| self.store.give_back(&task, *image, &operator)).collect();
             let gone: Vec<bool> = stream::iter(returns).buffered(AT_ONCE).try_collect().await?;
             returned += gone.iter().filter(|gone| **gone).count() as u32;
             let images: HashSet<ImageId> = images.into_iter().collect();
@@ -441,10 +442,14 @@ impl Operators {
     pub async fn work(&self, caller: &Caller) -> Result<WorkAnswer> {
         caller.operator()?;
         let tasks = self.store.active_tasks(ACTIVE_TASKS).await?;
-        let summaries = tasks.iter().map(|task| async move {
-            let counts = self.store.counts(task).await?;
-            Ok::<_, Error>(WorkSummary { task: work_task(task), undecided: counts.undecided() })
-        });
+        let summary = |task: &Task| {
+            let (store, task) = (self.store.clone(), task.clone());
+            async move {
+                let undecided = store.counts(&task).await?.undecided();
+                Ok::<_, Error>(WorkSummary { task: work_task(&task), undecided })
+            }
+        };
+        let summaries: Vec<_> = tasks.iter().map(summary).collect();
         let summaries: Vec<_> = stream::iter(summaries).buffered(AT_ONCE).try_collect().await?;
         Ok(WorkAnswer { tasks: summaries.into_iter().filter(|summary| summary.undecided > 0).collect() })
     }

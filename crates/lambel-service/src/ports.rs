@@ -265,13 +265,7 @@ pub trait Objects: Send + Sync {
     ) -> StoreResult<PresignedPut>;
 
     /// An address at which a picture can be read, served as `media_type` whatever it was uploaded as.
-    async fn presign_get(
-        &self,
-        shelf: Shelf,
-        key: ObjectKey,
-        media_type: &str,
-        life: Duration,
-    ) -> StoreResult<String>;
+    async fn presign_get(&self, shelf: Shelf, key: ObjectKey, media_type: &str, life: Duration) -> StoreResult<String>;
 
     /// Reads an upload of `limit` bytes at most.
     async fn fetch(&self, key: ObjectKey, limit: u64) -> StoreResult<Fetched>;

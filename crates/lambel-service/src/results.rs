@@ -9,9 +9,7 @@ use std::collections::HashMap;
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
     AnnouncedFile, FileName, ImageId, LabelSet, Subtask, Task, TaskId, Vote,
-    api::{
-        ImagePage, ImageState, ImageStatus, ImageView, ImagesQuery, PageQuery, ResultPage, ResultRow, VoteView,
-    },
+    api::{ImagePage, ImageState, ImageStatus, ImageView, ImagesQuery, PageQuery, ResultPage, ResultRow, VoteView},
     limits,
     ring::next_place,
     subtask::Answer,
@@ -50,7 +48,8 @@ impl Tasks {
         let limit = page_limit(query.limit)?;
         let after = query.cursor.as_deref().map(parse_cursor).transpose()?;
         let files = self.files_after(&task, after.as_ref(), limit).await?;
-        let next = files.last().filter(|_| files.len() == limit as usize).map(|file| format!("{}/{}", file.image, file.name));
+        let next =
+            files.last().filter(|_| files.len() == limit as usize).map(|file| format!("{}/{}", file.image, file.name));
         let mut images: Vec<_> = files.iter().map(|file| file.image).collect();
         images.dedup();
         let subtasks = self.known(&task, &images).await?;

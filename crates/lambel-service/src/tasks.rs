@@ -7,7 +7,8 @@ use lambel_core::{
     api::{
         AnnounceFiles, CreateTask, FileAnnouncement, FileGrant, Grant, Grants, PageQuery, SealTask, TaskPage, TaskView,
     },
-    limits, task::SealError,
+    limits,
+    task::SealError,
 };
 
 use crate::{

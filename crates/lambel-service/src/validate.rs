@@ -32,12 +32,7 @@ pub struct Validator {
 
 impl Validator {
     /// Over these ports.
-    pub fn new(
-        store: SharedStore,
-        objects: SharedObjects,
-        messages: SharedMessages,
-        clock: SharedClock,
-    ) -> Self {
+    pub fn new(store: SharedStore, objects: SharedObjects, messages: SharedMessages, clock: SharedClock) -> Self {
         Self { store, objects, messages, clock, decoders: Arc::new(Semaphore::new(DECODED_AT_ONCE)) }
     }
 
@@ -80,8 +75,9 @@ impl Validator {
         let now = self.clock.now();
         let mut failed = Vec::new();
         let mut subtasks = Vec::with_capacity(images.len());
-        let mut verdicts =
-            stream::iter(images).map(|image| async move { (*image, self.look(task, *image, now).await) }).buffer_unordered(READ_AT_ONCE);
+        let mut verdicts = stream::iter(images)
+            .map(|image| async move { (*image, self.look(task, *image, now).await) })
+            .buffer_unordered(READ_AT_ONCE);
         while let Some((image, verdict)) = verdicts.next().await {
             match verdict {
                 Ok(Some(subtask)) => subtasks.push(subtask),

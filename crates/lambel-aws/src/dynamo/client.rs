@@ -239,7 +239,9 @@ impl Client {
                         return Err(sort("TransactWriteItems", error));
                     }
                     if tries >= CONFLICT_TRIES {
-                        return Err(StoreError::Busy("TransactWriteItems: transactions of others in the way".to_owned()));
+                        return Err(StoreError::Busy(
+                            "TransactWriteItems: transactions of others in the way".to_owned(),
+                        ));
                     }
                 }
                 Some(Error::TransactionInProgressException(_)) if tries < CONFLICT_TRIES => {}

@@ -203,9 +203,7 @@ pub fn read_subtask(item: HashMap<String, AttributeValue>) -> StoreResult<Subtas
         Some(media_type) => Preview::Made { media_type: media_type.to_owned() },
     };
     let refusal = match reader.maybe_text("refusal") {
-        Some(code) => {
-            Some(Refusal { code: code.to_owned(), detail: reader.text("refusal_detail")?.to_owned() })
-        }
+        Some(code) => Some(Refusal { code: code.to_owned(), detail: reader.text("refusal_detail")?.to_owned() }),
         None => None,
     };
     let decision = match reader.maybe_number::<f64>("confidence")? {
@@ -319,7 +317,10 @@ mod tests {
         let cast = Vote { answer: Answer::Label(LabelIndex(7)), at, elapsed_ms: Some(3) };
         record.votes.insert("op".parse().unwrap(), cast);
         let mut item = subtask(&record, "pool");
-        item.extend([("pk".to_owned(), string(format!("{task}#0"))), ("sk".to_owned(), string(ImageId::MIN.to_string()))]);
+        item.extend([
+            ("pk".to_owned(), string(format!("{task}#0"))),
+            ("sk".to_owned(), string(ImageId::MIN.to_string())),
+        ]);
         assert_eq!(read_subtask(item.clone()).unwrap(), record);
         item
     }
@@ -353,7 +354,10 @@ mod tests {
         }
         record.leases.insert(operator(3), at);
         let mut item = subtask(&record, &format!("{}#255", record.task));
-        item.extend([("pk".to_owned(), string(format!("{}#255", record.task))), ("sk".to_owned(), string("0".repeat(64)))]);
+        item.extend([
+            ("pk".to_owned(), string(format!("{}#255", record.task))),
+            ("sk".to_owned(), string("0".repeat(64))),
+        ]);
         let size: usize = item.iter().map(|(name, value)| name.len() + size_of(value)).sum();
         assert!(size <= 1_024, "{size} bytes");
     }
@@ -363,7 +367,9 @@ mod tests {
         match value {
             AttributeValue::S(text) => text.len(),
             AttributeValue::N(digits) => digits.len() / 2 + 2,
-            AttributeValue::M(map) => 3 + map.iter().map(|(name, value)| 1 + name.len() + size_of(value)).sum::<usize>(),
+            AttributeValue::M(map) => {
+                3 + map.iter().map(|(name, value)| 1 + name.len() + size_of(value)).sum::<usize>()
+            }
             other => panic!("no size for {other:?}"),
         }
     }

@@ -20,8 +20,8 @@ use lambel_core::{
 };
 use lambel_service::ports::{Announcement, CastError, Closing, Desk, FilePlace, Store, StoreResult};
 
-pub use client::{Meter, Usage};
 use client::Client;
+pub use client::{Meter, Usage};
 
 use crate::settings::Aws;
 

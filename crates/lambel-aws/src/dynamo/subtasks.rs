@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     operation::update_item::builders::UpdateItemFluentBuilder,
-    types::{
-        Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-    },
+    types::{Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
 };
 use lambel_core::{
     Counts, ImageId, OperatorId, Subtask, SubtaskState, Task, TaskId, Timestamp, Vote, ring::Stretch, subtask::Cast,
@@ -194,9 +192,7 @@ impl DynamoStore {
         let update = self
             .subtask_update(task, image)
             .update_expression("SET votes.#me = :vote, rev = rev + :one REMOVE leases.#me")
-            .condition_expression(
-                "#state = :open AND attribute_exists(leases.#me) AND attribute_not_exists(votes.#me)",
-            )
+            .condition_expression("#state = :open AND attribute_exists(leases.#me) AND attribute_not_exists(votes.#me)")
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#me", operator.as_str())
             .expression_attribute_values(":open", items::state(SubtaskState::Open))
@@ -301,9 +297,8 @@ impl DynamoStore {
         tasks: &[TaskId],
         operator: &OperatorId,
     ) -> StoreResult<Vec<(Option<Task>, Desk)>> {
-        let pair = |id: &TaskId| {
-            [(self.tasks.as_str(), keys::task(*id)), (self.subtasks.as_str(), keys::desk(*id, operator))]
-        };
+        let pair =
+            |id: &TaskId| [(self.tasks.as_str(), keys::task(*id)), (self.subtasks.as_str(), keys::desk(*id, operator))];
         let keys: Vec<_> = tasks.iter().flat_map(pair).collect();
         let mut found_tasks = HashMap::new();
         let mut found_desks = HashMap::new();

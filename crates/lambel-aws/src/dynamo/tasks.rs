@@ -43,7 +43,8 @@ impl DynamoStore {
         let transacted = self
             .client
             .transact(|| {
-                let meta = self.put(keys::task(task.id), items::task(task)?).condition_expression("attribute_not_exists(pk)");
+                let meta =
+                    self.put(keys::task(task.id), items::task(task)?).condition_expression("attribute_not_exists(pk)");
                 let owned = self.put(listed(keys::owner_partition(&task.owner)), Item::new());
                 let active = self.put(listed(keys::ACTIVE.to_owned()), Item::new());
                 let put = |put: PutBuilder| Ok(TransactWriteItem::builder().put(build(put.build())?).build());

@@ -1,0 +1,79 @@
+//! Reading the parts of a request, with a problem document for each that cannot be read.
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request},
+    http::request::Parts,
+};
+use lambel_core::{ImageId, TaskId, limits};
+use lambel_service::{Caller, Error};
+use serde::de::DeserializeOwned;
+
+use crate::problem::{BAD_REQUEST, BODY_TOO_LARGE, NOT_SIGNED_IN, Problem};
+
+/// Who asks.
+pub(crate) struct SignedIn(pub(crate) Caller);
+
+impl<S: Sync> FromRequestParts<S> for SignedIn {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        caller.map(Self).ok_or_else(|| Problem::new(NOT_SIGNED_IN, "the request has no valid token"))
+    }
+}
+
+/// The body: JSON of a known shape.
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Problem> {
+        let too_large = |_| Problem::new(BODY_TOO_LARGE, format!("a body has {} bytes at most", limits::BODY_BYTES));
+        let bytes = to_bytes(request.into_body(), limits::BODY_BYTES).await.map_err(too_large)?;
+        let value = serde_json::from_slice(&bytes).map_err(|error| Problem::new(BAD_REQUEST, error.to_string()))?;
+        Ok(Self(value))
+    }
+}
+
+/// The query: parameters of a known shape.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let read = Query::<T>::try_from_uri(&parts.uri);
+        read.map(|Query(value)| Self(value)).map_err(|error| Problem::new(BAD_REQUEST, error.body_text()))
+    }
+}
+
+async fn path_part<S: Sync + Send>(parts: &mut Parts, state: &S, name: &str) -> Option<String> {
+    let params = RawPathParams::from_request_parts(parts, state).await.ok()?;
+    params.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+}
+
+/// The task of the path. What is not an id is the id of no task.
+pub(crate) struct TaskOf(pub(crate) TaskId);
+
+impl<S: Sync + Send> FromRequestParts<S> for TaskOf {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = path_part(parts, state, "task").await.unwrap_or_default();
+        text.parse().map(Self).map_err(|_| Error::TaskNotFound.into())
+    }
+}
+
+/// The image of the path. What is not an id is the id of no image.
+pub(crate) struct ImageOf(pub(crate) ImageId);
+
+impl<S: Sync + Send> FromRequestParts<S> for ImageOf {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = path_part(parts, state, "image").await.unwrap_or_default();
+        text.parse().map(Self).map_err(|_| Error::ImageNotFound.into())
+    }
+}

@@ -1,0 +1,97 @@
+//! The HTTP interface: routes over the use cases, problem documents for what goes wrong, and the OpenAPI
+//! document made of both.
+//!
+//! Nothing is decided here. A handler reads its arguments, calls one use case, and writes the answer. Who asks
+//! is put into the request by whoever checked the token, as an extension of type [`Caller`]; without one every
+//! route under `/api` answers 401.
+
+mod extract;
+mod operators;
+mod pages;
+mod problem;
+mod tasks;
+
+use axum::{
+    Router,
+    http::{HeaderName, HeaderValue, header},
+    response::Response,
+};
+use lambel_core::api::PublicConfig;
+use lambel_service::{operate::Operators, tasks::Tasks};
+use utoipa::openapi::{
+    InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
+    security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::router::OpenApiRouter;
+
+pub use lambel_service::Caller;
+
+/// The routes of `task-api`: tasks, and everything that is open to everybody.
+pub fn tasks_app(tasks: Tasks, config: PublicConfig) -> Router {
+    let (api, _) = tasks::routes().split_for_parts();
+    finish(api.with_state(tasks).merge(pages::routes(config)))
+}
+
+/// The routes of `operator-api`.
+pub fn operators_app(operators: Operators) -> Router {
+    let (api, _) = operators::routes().split_for_parts();
+    finish(api.with_state(operators))
+}
+
+/// The OpenAPI document of the whole interface.
+pub fn openapi() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Lambel")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "Image labelling. Clients make tasks, upload images and read results; operators claim images and \
+             vote. Errors are problem documents (RFC 9457); unknown fields are refused.",
+        ))
+        .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()));
+    let frame = OpenApiBuilder::new().info(info.build()).build();
+    let routes = OpenApiRouter::<()>::with_openapi(frame)
+        .merge(without_state(tasks::routes().into_openapi()))
+        .merge(without_state(operators::routes().into_openapi()));
+    let mut document = routes.into_openapi();
+    let token = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("The ID token of the Cognito user pool that `/config.json` names."))
+        .build();
+    document
+        .components
+        .get_or_insert_default()
+        .security_schemes
+        .insert("token".to_owned(), SecurityScheme::Http(token).into());
+    document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+    document
+}
+
+fn without_state(document: OpenApi) -> OpenApiRouter {
+    OpenApiRouter::with_openapi(document)
+}
+
+/// What every answer has.
+fn finish(router: Router) -> Router {
+    let answers = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+    ];
+    let harden = move |mut response: Response| {
+        for (name, value) in &answers {
+            let (name, value): (HeaderName, _) = (name.clone(), HeaderValue::from_static(value));
+            response.headers_mut().entry(name).or_insert(value);
+        }
+        response
+    };
+    router
+        .fallback(problem::no_such_route)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(tower::util::MapResponseLayer::new(harden))
+}

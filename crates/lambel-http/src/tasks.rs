@@ -1,0 +1,239 @@
+//! The routes of clients.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use lambel_core::{
+    api::{
+        AnnounceFiles, CreateTask, Grants, ImagePage, ImageView, ImagesQuery, PageQuery, Problem as ProblemBody,
+        ResultPage, SealTask, TaskPage, TaskView,
+    },
+    limits,
+};
+use lambel_service::tasks::Tasks;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    extract::{ImageOf, JsonBody, Params, SignedIn, TaskOf},
+    problem::Problem,
+};
+
+/// The media type of JSON Lines.
+const JSON_LINES: &str = "application/x-ndjson";
+
+pub(crate) fn routes() -> OpenApiRouter<Tasks> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(show, cancel))
+        .routes(routes!(announce))
+        .routes(routes!(seal))
+        .routes(routes!(images))
+        .routes(routes!(image))
+        .routes(routes!(results))
+}
+
+/// Make a task
+#[utoipa::path(
+    post, path = "/api/tasks", tag = "tasks", request_body = CreateTask,
+    responses(
+        (status = 201, description = "The task was made", body = TaskView),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn create(
+    State(tasks): State<Tasks>,
+    SignedIn(caller): SignedIn,
+    JsonBody(body): JsonBody<CreateTask>,
+) -> Result<(StatusCode, Json<TaskView>), Problem> {
+    Ok((StatusCode::CREATED, Json(tasks.create(&caller, &body).await?)))
+}
+
+/// List one's tasks, the newest first
+#[utoipa::path(
+    get, path = "/api/tasks", tag = "tasks", params(PageQuery),
+    responses(
+        (status = 200, description = "A page of tasks", body = TaskPage),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn list(
+    State(tasks): State<Tasks>,
+    SignedIn(caller): SignedIn,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<TaskPage>, Problem> {
+    Ok(Json(tasks.list(&caller, &query).await?))
+}
+
+/// Show a task with its exact progress
+#[utoipa::path(
+    get, path = "/api/tasks/{task}", tag = "tasks", params(("task" = String, Path, description = "The task")),
+    responses(
+        (status = 200, description = "The task", body = TaskView),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn show(
+    State(tasks): State<Tasks>,
+    SignedIn(caller): SignedIn,
+    TaskOf(task): TaskOf,
+) -> Result<Json<TaskView>, Problem> {
+    Ok(Json(tasks.show(&caller, task).await?))
+}
+
+/// Cancel a task
+///
+/// Nothing is handed out any more. What was decided stays readable.
+#[utoipa::path(
+    delete, path = "/api/tasks/{task}", tag = "tasks", params(("task" = String, Path, description = "The task")),
+    responses(
+        (status = 200, description = "The task is cancelled", body = TaskView),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn cancel(
+    State(tasks): State<Tasks>,
+    SignedIn(caller): SignedIn,
+    TaskOf(task): TaskOf,
+) -> Result<Json<TaskView>, Problem> {
+    Ok(Json(tasks.cancel(&caller, task).await?))
+}
+
+/// Announce files, and learn how to upload them
+///
+/// Each file is judged alone. Announcing a file again is how an upload whose address has expired goes on.
+#[utoipa::path(
+    post, path = "/api/tasks/{task}/uploads", tag = "tasks", request_body = AnnounceFiles,
+    params(("task" = String, Path, description = "The task")),
+    responses(
+        (status = 200, description = "What to do with each file", body = Grants),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn announce(
+    State(tasks): State<Tasks>,
+    SignedIn(caller): SignedIn,
+    TaskOf(task): TaskOf,
+    JsonBody(body): JsonBody<AnnounceFiles>,
+) -> Result<Json<Grants>, Problem> {
+    Ok(Json(tasks.announce(&caller, task, &body).await?))
+}
+
+/// Seal a task: say how many distinct images it has
+///
+/// The task completes when they have all arrived and all are decided. Another number corrects the first.
+#[utoipa::path(
+    post, path = "/api/tasks/{task}/seal", tag = "tasks", request_body = SealTask,
+    params(("task" = String, Path, description = "The task")),
+    responses(
+        (status = 200, description = "The task is sealed, or complete already", body = TaskView),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn seal(
+    State(tasks): State<Tasks>,
+    SignedIn(caller): SignedIn,
+    TaskOf(task): TaskOf,
+    JsonBody(body): JsonBody<SealTask>,
+) -> Result<Json<TaskView>, Problem> {
+    Ok(Json(tasks.seal(&caller, task, &body).await?))
+}
+
+/// List the images of a task
+///
+/// Pages of a rare state may be short, or empty, before the last.
+#[utoipa::path(
+    get, path = "/api/tasks/{task}/images", tag = "tasks",
+    params(("task" = String, Path, description = "The task"), ImagesQuery),
+    responses(
+        (status = 200, description = "A page of images", body = ImagePage),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn images(
+    State(tasks): State<Tasks>,
+    SignedIn(caller): SignedIn,
+    TaskOf(task): TaskOf,
+    Params(query): Params<ImagesQuery>,
+) -> Result<Json<ImagePage>, Problem> {
+    Ok(Json(tasks.images(&caller, task, &query).await?))
+}
+
+/// Show one image with its votes
+#[utoipa::path(
+    get, path = "/api/tasks/{task}/images/{image}", tag = "tasks",
+    params(("task" = String, Path, description = "The task"), ("image" = String, Path, description = "The image")),
+    responses(
+        (status = 200, description = "The image", body = ImageView),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn image(
+    State(tasks): State<Tasks>,
+    SignedIn(caller): SignedIn,
+    TaskOf(task): TaskOf,
+    ImageOf(image): ImageOf,
+) -> Result<Json<ImageView>, Problem> {
+    Ok(Json(tasks.image(&caller, task, image).await?))
+}
+
+/// Read the results: a row for each file name
+///
+/// With `Accept: application/x-ndjson` the rows come as JSON Lines: the whole, or as much as fits into one
+/// answer and a header `Link` to the rest.
+#[utoipa::path(
+    get, path = "/api/tasks/{task}/results", tag = "tasks",
+    params(("task" = String, Path, description = "The task"), PageQuery),
+    responses(
+        (status = 200, description = "A page of rows; a row a line as JSON Lines", content(
+            (ResultPage = "application/json"), (String = "application/x-ndjson"),
+        ), headers(("Link" = String, description = "JSON Lines only: `<?cursor=…>; rel=\"next\"`, if there is more"))),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn results(
+    State(tasks): State<Tasks>,
+    SignedIn(caller): SignedIn,
+    TaskOf(task): TaskOf,
+    Params(mut query): Params<PageQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let accepts = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains(JSON_LINES));
+    if !headers.get_all(header::ACCEPT).iter().any(accepts) {
+        return Ok(Json(tasks.results(&caller, task, &query).await?).into_response());
+    }
+    let mut left = query.limit;
+    let mut lines = Vec::new();
+    loop {
+        query.limit = Some(left.unwrap_or(limits::PAGE_ROWS));
+        let page = tasks.results(&caller, task, &query).await?;
+        left = left.map(|left| left.saturating_sub(page.rows.len() as u32));
+        for row in &page.rows {
+            serde_json::to_writer(&mut lines, row).map_err(|error| {
+                tracing::error!(%error, "row cannot be written");
+                Problem::new(crate::problem::FAILED, "a row cannot be written")
+            })?;
+            lines.push(b'\n');
+        }
+        query.cursor = page.next;
+        if query.cursor.is_none() || left == Some(0) || lines.len() >= limits::RESPONSE_BYTES {
+            break;
+        }
+    }
+    let mut response = ([(header::CONTENT_TYPE, JSON_LINES)], lines).into_response();
+    if let Some(cursor) = query.cursor
+        && let Ok(link) = HeaderValue::from_str(&format!("<?cursor={}>; rel=\"next\"", encode(&cursor)))
+    {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}
+
+/// A cursor as part of an address.
+fn encode(cursor: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let write = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    cursor.bytes().map(write).collect()
+}

@@ -1,0 +1,580 @@
+//! The use cases together, in memory: what clients and operators see.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use lambel_core::{
+    ImageId, SubtaskState, TaskId, TaskState,
+    api::{
+        AnnounceFiles, Claim, ClaimAnswer, CreateTask, FileAnnouncement, Grant, ImageState, ImagesQuery, LeaseRef,
+        PageQuery, PolicyFields, ReturnLeases, SealTask, SubmitVotes, SubmittedVote, TaskView, VoteOutcome,
+    },
+    event::Event,
+    subtask::Abstention,
+};
+use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore};
+use lambel_service::{
+    Caller, Error, Role, open::Opener, operate::Operators, ports::ObjectKey, progress::Progress, publish::Publisher,
+    tasks::Tasks, validate::Validator,
+};
+
+/// Everything there is, in memory.
+struct World {
+    store: Arc<MemoryStore>,
+    objects: Arc<MemoryObjects>,
+    messages: Arc<MemoryMessages>,
+    clock: Arc<ManualClock>,
+    tasks: Tasks,
+    operators: Operators,
+    validator: Validator,
+    opener: Opener,
+    publisher: Publisher,
+    progress: Progress,
+}
+
+fn client(name: &str) -> Caller {
+    Caller::new(name, [Role::Client])
+}
+
+fn operator(n: usize) -> Caller {
+    Caller::new(format!("op-{n}"), [Role::Operator])
+}
+
+impl World {
+    fn new() -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let objects = Arc::new(MemoryObjects::default());
+        let messages = Arc::new(MemoryMessages::default());
+        let clock = Arc::new(ManualClock::new());
+        Self {
+            tasks: Tasks::new(store.clone(), objects.clone(), clock.clone()),
+            operators: Operators::new(store.clone(), objects.clone(), clock.clone()),
+            validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
+            opener: Opener::new(store.clone(), objects.clone()),
+            publisher: Publisher::new(store.clone(), messages.clone()),
+            progress: Progress::new(store.clone(), clock.clone()),
+            store,
+            objects,
+            messages,
+            clock,
+        }
+    }
+
+    async fn task(&self, quorum: u32) -> TaskId {
+        let policy = PolicyFields { quorum: Some(quorum), ..PolicyFields::default() };
+        self.create(policy).await.task
+    }
+
+    async fn create(&self, policy: PolicyFields) -> TaskView {
+        let request = CreateTask {
+            name: "cats and dogs".to_owned(),
+            labels: vec!["cat".to_owned(), "dog".to_owned()],
+            instructions: None,
+            policy: Some(policy),
+            expected_images: Some(100),
+        };
+        self.tasks.create(&client("alice"), &request).await.unwrap()
+    }
+
+    /// Announces and uploads files, and runs the validator and the opener on them.
+    async fn upload(&self, task: TaskId, files: &[(String, Vec<u8>)]) -> Vec<Grant> {
+        let announcements = files.iter().map(|(name, bytes)| announcement(name, bytes)).collect();
+        let grants =
+            self.tasks.announce(&client("alice"), task, &AnnounceFiles { files: announcements }).await.unwrap();
+        let keys: Vec<_> = files.iter().map(|(_, bytes)| ObjectKey { task, image: ImageId::of(bytes) }).collect();
+        for ((_, bytes), key) in files.iter().zip(&keys) {
+            self.objects.upload(*key, bytes.clone());
+        }
+        assert!(self.validator.validate(&keys).await.is_empty());
+        self.open().await;
+        grants.files.into_iter().map(|file| file.grant).collect()
+    }
+
+    async fn open(&self) {
+        for message in self.messages.take_new_subtasks() {
+            let body = message_body(&message);
+            self.opener.open(&body).await.unwrap();
+        }
+    }
+
+    /// Lets the outbox and the task manager's ear do their work; returns what was announced.
+    async fn news(&self) -> Vec<Event> {
+        let mut all = Vec::new();
+        loop {
+            self.publisher.publish(&self.store.take_stream()).await.unwrap();
+            let events = self.messages.take_events();
+            if events.is_empty() {
+                return all;
+            }
+            let bodies: Vec<_> =
+                events.iter().filter(|e| matches!(e, Event::Subtask(..))).map(|e| e.body().unwrap()).collect();
+            let bodies: Vec<_> = bodies.iter().map(String::as_str).collect();
+            assert!(self.progress.hear(&bodies).await.is_empty());
+            all.extend(events);
+        }
+    }
+
+    async fn claim(&self, who: usize, task: TaskId, count: u32) -> ClaimAnswer {
+        self.operators.claim(&operator(who), &Claim { task: Some(task), count }).await.unwrap()
+    }
+
+    async fn vote(&self, who: usize, votes: Vec<SubmittedVote>) -> Vec<VoteOutcome> {
+        let answer = self.operators.vote(&operator(who), &SubmitVotes { votes }).await.unwrap();
+        answer.votes.into_iter().map(|receipt| receipt.outcome).collect()
+    }
+
+    async fn show(&self, task: TaskId) -> TaskView {
+        self.tasks.show(&client("alice"), task).await.unwrap()
+    }
+
+    async fn seal(&self, task: TaskId, images: u64) -> TaskView {
+        self.tasks.seal(&client("alice"), task, &SealTask { images }).await.unwrap()
+    }
+}
+
+fn message_body(message: &lambel_core::event::NewSubtasks) -> String {
+    format!(
+        r#"{{"task":"{}","images":[{}]}}"#,
+        message.task,
+        message.images.iter().map(|image| format!("\"{image}\"")).collect::<Vec<_>>().join(",")
+    )
+}
+
+fn announcement(name: &str, bytes: &[u8]) -> FileAnnouncement {
+    FileAnnouncement {
+        name: name.to_owned(),
+        bytes: bytes.len() as u64,
+        media_type: "image/png".to_owned(),
+        sha256: ImageId::of(bytes).to_string(),
+    }
+}
+
+fn pictures(n: u32) -> Vec<(String, Vec<u8>)> {
+    lambel_samples::numbered(n, 7).collect()
+}
+
+fn label(task: TaskId, image: ImageId, label: &str) -> SubmittedVote {
+    SubmittedVote { task, image, label: Some(label.to_owned()), abstain: None, elapsed_ms: Some(900) }
+}
+
+#[tokio::test]
+async fn the_main_job() {
+    let world = World::new();
+    let task = world.task(3).await;
+    let mut files = pictures(30);
+    files.push(("twin.png".to_owned(), files[0].1.clone()));
+    files.push(("broken.png".to_owned(), b"this is no picture".to_vec()));
+    let grants = world.upload(task, &files).await;
+    assert!(grants.iter().all(|grant| matches!(grant, Grant::Upload { .. })));
+    let sealed = world.seal(task, 31).await;
+    assert_eq!(sealed.state, TaskState::Sealed);
+    let progress = sealed.progress.unwrap();
+    assert_eq!((progress.accepted, progress.rejected, progress.open), (30, 1, 30));
+
+    let mut labelled: BTreeMap<ImageId, usize> = BTreeMap::new();
+    let mut events = world.news().await;
+    for round in 0..30 {
+        for who in 0..5 {
+            let answer = world.claim(who, task, 7).await;
+            let votes: Vec<_> = answer.subtasks.iter().map(|s| label(task, s.image, "cat")).collect();
+            if votes.is_empty() {
+                continue;
+            }
+            for vote in &votes {
+                *labelled.entry(vote.image).or_default() += 1;
+            }
+            let outcomes = world.vote(who, votes).await;
+            assert!(outcomes.iter().all(|outcome| *outcome == VoteOutcome::Counted), "{round} {outcomes:?}");
+        }
+        events.extend(world.news().await);
+        // Shards that were seen empty are not looked into for a moment.
+        world.clock.pass(Duration::from_secs(5));
+    }
+    assert_eq!(labelled.len(), 30);
+    assert!(labelled.values().all(|votes| *votes == 3), "never over the quorum: {labelled:?}");
+
+    let done = world.show(task).await;
+    assert_eq!(done.state, TaskState::Complete);
+    assert_eq!(done.progress.unwrap().votes, 90);
+    let kinds = |kind: &str| events.iter().filter(|event| event.attributes().kind == kind).count();
+    assert_eq!(
+        (kinds("subtask.complete"), kinds("subtask.rejected"), kinds("task.complete")),
+        (30, 1, 1),
+        "everything is announced, the task once"
+    );
+
+    let results = world.tasks.results(&client("alice"), task, &PageQuery::default()).await.unwrap();
+    assert_eq!(results.rows.len(), 32, "a row for each name");
+    let twins: Vec<_> = results.rows.iter().filter(|row| row.image == ImageId::of(&files[0].1)).collect();
+    assert_eq!(twins.len(), 2);
+    let refused: Vec<_> = results.rows.iter().filter(|row| row.status.state == ImageState::Rejected).collect();
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].name, "broken.png");
+    assert!(refused[0].status.refusal.is_some());
+    for row in results.rows.iter().filter(|row| row.status.state == ImageState::Complete) {
+        assert_eq!(row.status.label.as_ref().unwrap().as_str(), "cat");
+        assert_eq!(row.status.votes.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_delivered_three_times_counts_once() {
+    let world = World::new();
+    let task = world.task(1).await;
+    let files = pictures(2);
+    world.upload(task, &files).await;
+    let keys: Vec<_> = files.iter().map(|(_, bytes)| ObjectKey { task, image: ImageId::of(bytes) }).collect();
+    let thrice = [keys.clone(), keys.clone(), keys].concat();
+    assert!(world.validator.validate(&thrice).await.is_empty());
+    world.open().await;
+    let progress = world.show(task).await.progress.unwrap();
+    assert_eq!((progress.accepted, progress.rejected), (2, 0));
+    assert_eq!(world.claim(1, task, 10).await.subtasks.len(), 2);
+}
+
+#[tokio::test]
+async fn a_crash_between_record_and_message_heals_on_redelivery() {
+    let world = World::new();
+    let task = world.task(1).await;
+    let files = pictures(1);
+    let key = ObjectKey { task, image: ImageId::of(&files[0].1) };
+    world.objects.upload(key, files[0].1.clone());
+    world.messages.fail_next(1);
+    assert_eq!(world.validator.validate(&[key]).await, [key], "the message was not sent: it comes back");
+    assert_eq!(world.store.all_subtasks(task)[0].state, SubtaskState::Preparing);
+    assert!(world.validator.validate(&[key]).await.is_empty());
+    world.open().await;
+    assert_eq!(world.store.all_subtasks(task)[0].state, SubtaskState::Open);
+    assert_eq!(world.show(task).await.progress.unwrap().accepted, 1, "counted once");
+}
+
+#[tokio::test]
+async fn two_operators_share_the_quorum() {
+    let world = World::new();
+    let task = world.task(1).await;
+    world.upload(task, &pictures(20)).await;
+    let first = world.claim(1, task, 15).await;
+    let second = world.claim(2, task, 15).await;
+    assert_eq!((first.subtasks.len(), second.subtasks.len()), (15, 5));
+    let mut images: Vec<_> = first.subtasks.iter().chain(&second.subtasks).map(|s| s.image).collect();
+    images.sort_unstable();
+    images.dedup();
+    assert_eq!(images.len(), 20);
+    let third = world.claim(3, task, 15).await;
+    assert!(third.subtasks.is_empty());
+    assert!(third.retry_after.is_some());
+}
+
+#[tokio::test]
+async fn a_reloaded_page_loses_nothing_and_a_voted_image_does_not_come_back() {
+    let world = World::new();
+    let task = world.task(3).await;
+    world.upload(task, &pictures(10)).await;
+    let images = |answer: &ClaimAnswer| answer.subtasks.iter().map(|s| s.image).collect::<Vec<_>>();
+    let first = images(&world.claim(1, task, 4).await);
+    assert_eq!(images(&world.claim(1, task, 4).await), first, "the same again");
+    world.vote(1, vec![label(task, first[0], "cat")]).await;
+    let mut second = images(&world.claim(1, task, 10).await);
+    assert!(!second.contains(&first[0]));
+    assert!(first[1..].iter().all(|image| second.contains(image)));
+    second.dedup();
+    assert_eq!(second.len(), 9);
+}
+
+#[tokio::test]
+async fn an_expired_lease_goes_to_somebody_else() {
+    let world = World::new();
+    let task = world.create(PolicyFields { quorum: Some(1), lease_seconds: Some(60), ..Default::default() }).await.task;
+    world.upload(task, &pictures(1)).await;
+    let image = world.claim(1, task, 1).await.subtasks[0].image;
+    assert!(world.claim(2, task, 1).await.subtasks.is_empty());
+    world.clock.pass(Duration::from_secs(61));
+    assert_eq!(world.claim(2, task, 1).await.subtasks[0].image, image);
+    assert_eq!(world.vote(1, vec![label(task, image, "cat")]).await, [VoteOutcome::Refused], "the slot is taken");
+    assert_eq!(world.vote(2, vec![label(task, image, "dog")]).await, [VoteOutcome::Counted]);
+    assert_eq!(world.vote(1, vec![label(task, image, "cat")]).await, [VoteOutcome::Late], "kept as evidence");
+    let view = world.tasks.image(&client("alice"), task, image).await.unwrap();
+    assert_eq!(view.status.label.unwrap().as_str(), "dog");
+    assert_eq!(view.status.votes.iter().filter(|vote| vote.late).count(), 1);
+}
+
+#[tokio::test]
+async fn an_expired_lease_is_honoured_while_nobody_has_taken_it() {
+    let world = World::new();
+    let task = world.task(1).await;
+    world.upload(task, &pictures(1)).await;
+    let image = world.claim(1, task, 1).await.subtasks[0].image;
+    world.clock.pass(Duration::from_secs(3_000));
+    assert_eq!(world.vote(1, vec![label(task, image, "cat")]).await, [VoteOutcome::Counted]);
+}
+
+#[tokio::test]
+async fn leases_given_back_are_free_at_once() {
+    let world = World::new();
+    let task = world.task(1).await;
+    world.upload(task, &pictures(3)).await;
+    let held = world.claim(1, task, 3).await.subtasks;
+    let subtasks = held[..2].iter().map(|s| LeaseRef { task, image: s.image }).collect();
+    let returned = world.operators.give_back(&operator(1), &ReturnLeases { subtasks }).await.unwrap();
+    assert_eq!(returned.returned, 2);
+    assert_eq!(world.claim(2, task, 3).await.subtasks.len(), 2);
+    assert_eq!(world.claim(1, task, 3).await.subtasks.len(), 1, "the one that was kept");
+}
+
+#[tokio::test]
+async fn each_vote_is_judged_alone() {
+    let world = World::new();
+    let task = world.task(2).await;
+    world.upload(task, &pictures(3)).await;
+    let held: Vec<_> = world.claim(1, task, 2).await.subtasks.iter().map(|s| s.image).collect();
+    let mut votes = vec![
+        label(task, held[0], "cat"),
+        label(task, held[0], "dog"),
+        label(task, held[1], "cow"),
+        label(task, ImageId::MIN, "cat"),
+        label(TaskId::random(), held[1], "cat"),
+    ];
+    votes.push(SubmittedVote { label: None, abstain: Some(Abstention::Unclear), ..label(task, held[1], "") });
+    let answer = world.operators.vote(&operator(1), &SubmitVotes { votes }).await.unwrap();
+    let codes: Vec<_> = answer.votes.iter().map(|receipt| receipt.code.as_deref()).collect();
+    assert_eq!(
+        codes,
+        [
+            None,
+            Some("duplicate"),
+            Some("unknown-label"),
+            Some("image-not-found"),
+            Some("task-not-found"),
+            Some("duplicate")
+        ]
+    );
+    let again = vec![
+        label(task, held[0], "cat"),
+        SubmittedVote { label: None, abstain: Some(Abstention::Unclear), ..label(task, held[1], "") },
+    ];
+    assert_eq!(world.vote(1, again).await, [VoteOutcome::Unchanged, VoteOutcome::Counted]);
+    assert_eq!(world.vote(1, vec![label(task, held[0], "dog")]).await, [VoteOutcome::Replaced]);
+    let view = world.tasks.image(&client("alice"), task, held[0]).await.unwrap();
+    assert_eq!(view.status.votes.len(), 1, "undo replaces");
+}
+
+#[tokio::test]
+async fn a_tie_takes_further_votes_and_ends_in_dispute() {
+    let world = World::new();
+    let task = world.create(PolicyFields { quorum: Some(2), max_labels: Some(4), ..Default::default() }).await.task;
+    world.upload(task, &pictures(1)).await;
+    world.seal(task, 1).await;
+    for (who, says) in [(1, "cat"), (2, "dog"), (3, "cat"), (4, "dog")] {
+        if who == 4 {
+            // Three votes and two for one label: decided, nobody else is asked.
+            assert!(world.claim(who, task, 1).await.subtasks.is_empty());
+            continue;
+        }
+        let image = world.claim(who, task, 1).await.subtasks[0].image;
+        world.vote(who, vec![label(task, image, says)]).await;
+        world.clock.pass(Duration::from_secs(5));
+    }
+    world.news().await;
+    let done = world.show(task).await;
+    assert_eq!((done.state, done.progress.unwrap().complete), (TaskState::Complete, 1));
+}
+
+#[tokio::test]
+async fn a_decision_that_was_not_closed_is_closed_by_the_next_claim() {
+    let world = World::new();
+    let task = world.task(1).await;
+    world.upload(task, &pictures(1)).await;
+    world.seal(task, 1).await;
+    let image = world.claim(1, task, 1).await.subtasks[0].image;
+    // The function that took the vote is stopped before it closes: the port alone is called.
+    let stored = lambel_service::ports::Store::task(&*world.store, task).await.unwrap().unwrap();
+    let vote = lambel_core::Vote {
+        answer: lambel_core::subtask::Answer::Label(lambel_core::LabelIndex(0)),
+        at: lambel_service::ports::Clock::now(&*world.clock),
+        elapsed_ms: None,
+    };
+    lambel_service::ports::Store::cast(&*world.store, &stored, image, &"op-1".parse().unwrap(), vote, false)
+        .await
+        .unwrap();
+    world.news().await;
+    assert_eq!(world.show(task).await.state, TaskState::Sealed);
+    assert!(world.claim(2, task, 1).await.subtasks.is_empty());
+    world.news().await;
+    assert_eq!(world.show(task).await.state, TaskState::Complete);
+}
+
+#[tokio::test]
+async fn sealing_looks_for_completion_itself() {
+    let world = World::new();
+    let task = world.task(1).await;
+    world.upload(task, &pictures(2)).await;
+    let votes = world.claim(1, task, 2).await.subtasks.iter().map(|s| label(task, s.image, "cat")).collect();
+    world.vote(1, votes).await;
+    world.news().await;
+    assert_eq!(world.show(task).await.state, TaskState::Open);
+    assert_eq!(world.seal(task, 2).await.state, TaskState::Complete);
+    let events = world.news().await;
+    assert_eq!(events.iter().filter(|event| event.attributes().kind == "task.complete").count(), 1);
+}
+
+#[tokio::test]
+async fn the_sweep_finds_what_everybody_missed() {
+    let world = World::new();
+    let task = world.task(1).await;
+    world.upload(task, &pictures(1)).await;
+    world.seal(task, 1).await;
+    let image = world.claim(1, task, 1).await.subtasks[0].image;
+    world.vote(1, vec![label(task, image, "cat")]).await;
+    world.store.take_stream();
+    assert_eq!(world.progress.sweep().await.unwrap(), [task]);
+    assert_eq!(world.show(task).await.state, TaskState::Complete);
+    assert_eq!(world.progress.sweep().await.unwrap(), [], "only once");
+}
+
+#[tokio::test]
+async fn what_is_not_theirs_is_not_there() {
+    let world = World::new();
+    let task = world.task(1).await;
+    let mallory = client("mallory");
+    assert!(matches!(world.tasks.show(&mallory, task).await, Err(Error::TaskNotFound)));
+    assert!(matches!(world.tasks.cancel(&mallory, task).await, Err(Error::TaskNotFound)));
+    assert!(matches!(world.tasks.results(&mallory, task, &PageQuery::default()).await, Err(Error::TaskNotFound)));
+    assert!(matches!(world.tasks.seal(&mallory, task, &SealTask { images: 1 }).await, Err(Error::TaskNotFound)));
+    assert!(world.tasks.list(&mallory, &PageQuery::default()).await.unwrap().tasks.is_empty());
+    assert!(matches!(world.tasks.show(&operator(1), task).await, Err(Error::RoleMissing { group: "clients" })));
+    let claim = Claim { task: Some(task), count: 1 };
+    assert!(matches!(
+        world.operators.claim(&client("alice"), &claim).await,
+        Err(Error::RoleMissing { group: "operators" })
+    ));
+    let admin = Caller::new("root", [Role::Admin]);
+    assert_eq!(world.tasks.show(&admin, task).await.unwrap().task, task);
+}
+
+#[tokio::test]
+async fn a_name_with_other_bytes_is_a_conflict_told_at_once() {
+    let world = World::new();
+    let task = world.task(1).await;
+    let files = pictures(2);
+    world.upload(task, &files[..1]).await;
+    let request = AnnounceFiles {
+        files: vec![
+            announcement(&files[0].0, &files[1].1),
+            announcement(&files[0].0, &files[0].1),
+            announcement("../evil.png", &files[1].1),
+            FileAnnouncement { bytes: 40_000_001, ..announcement("big.png", &files[1].1) },
+            FileAnnouncement { media_type: "image/svg+xml".into(), ..announcement("a.svg", &files[1].1) },
+            announcement("good.png", &files[1].1),
+        ],
+    };
+    let grants = world.tasks.announce(&client("alice"), task, &request).await.unwrap().files;
+    let code = |place: usize| match &grants[place].grant {
+        Grant::Refused { code, .. } => code.as_str(),
+        Grant::Upload { .. } => "upload",
+        Grant::AlreadyPresent { .. } => "present",
+    };
+    // Within one request the first of two that disagree has the say, so the file itself is in conflict too.
+    assert_eq!(
+        (0..6).map(code).collect::<Vec<_>>(),
+        ["name-taken", "name-taken", "bad-name", "too-large", "unsupported-type", "upload"]
+    );
+    let alone = AnnounceFiles { files: vec![announcement(&files[0].0, &files[0].1)] };
+    let grants = world.tasks.announce(&client("alice"), task, &alone).await.unwrap().files;
+    assert!(matches!(grants[0].grant, Grant::AlreadyPresent { state: SubtaskState::Open }));
+}
+
+#[tokio::test]
+async fn a_sealed_task_takes_no_new_files_but_those_it_knows() {
+    let world = World::new();
+    let task = world.task(1).await;
+    let files = pictures(2);
+    let known = AnnounceFiles { files: vec![announcement(&files[0].0, &files[0].1)] };
+    world.tasks.announce(&client("alice"), task, &known).await.unwrap();
+    world.seal(task, 1).await;
+    let both = AnnounceFiles { files: files.iter().map(|(name, bytes)| announcement(name, bytes)).collect() };
+    let grants = world.tasks.announce(&client("alice"), task, &both).await.unwrap().files;
+    assert!(matches!(&grants[0].grant, Grant::Upload { .. }));
+    assert!(matches!(&grants[1].grant, Grant::Refused { code, .. } if code == "task-sealed"));
+}
+
+#[tokio::test]
+async fn images_are_listed_by_state_with_what_never_arrived() {
+    let world = World::new();
+    let task = world.task(1).await;
+    let mut files = pictures(12);
+    files.push(("broken.png".to_owned(), vec![0; 9]));
+    world.upload(task, &files).await;
+    let missing = AnnounceFiles { files: vec![announcement("missing.png", b"never sent")] };
+    world.tasks.announce(&client("alice"), task, &missing).await.unwrap();
+    let list = async |state| {
+        let mut query = ImagesQuery { state, cursor: None, limit: Some(5) };
+        let mut names = Vec::new();
+        loop {
+            let page = world.tasks.images(&client("alice"), task, &query).await.unwrap();
+            names.extend(page.images.into_iter().flat_map(|image| image.names));
+            query.cursor = page.next;
+            if query.cursor.is_none() {
+                names.sort();
+                return names;
+            }
+        }
+    };
+    assert_eq!(list(Some(ImageState::Announced)).await, ["missing.png"]);
+    assert_eq!(list(Some(ImageState::Rejected)).await, ["broken.png"]);
+    assert_eq!(list(Some(ImageState::Open)).await.len(), 12);
+    assert_eq!(list(None).await.len(), 13);
+
+    let mut query = PageQuery { cursor: None, limit: Some(3) };
+    let mut rows = Vec::new();
+    loop {
+        let page = world.tasks.results(&client("alice"), task, &query).await.unwrap();
+        assert!(page.rows.len() <= 3);
+        rows.extend(page.rows.into_iter().map(|row| row.name));
+        query.cursor = page.next;
+        if query.cursor.is_none() {
+            break;
+        }
+    }
+    rows.sort();
+    assert_eq!(rows.len(), 14);
+    rows.dedup();
+    assert_eq!(rows.len(), 14, "each name once");
+}
+
+#[tokio::test]
+async fn a_claim_without_a_task_goes_through_all_the_oldest_first() {
+    let world = World::new();
+    let tasks = [world.task(1).await, world.task(1).await];
+    for task in tasks {
+        world.upload(task, &pictures(3)).await;
+    }
+    let claim = Claim { task: None, count: 4 };
+    let answer = world.operators.claim(&operator(1), &claim).await.unwrap();
+    let of = |task| answer.subtasks.iter().filter(|s| s.task == task).count();
+    assert_eq!((of(tasks[0]), of(tasks[1])), (3, 1));
+    assert_eq!(answer.tasks.len(), 2);
+    world.tasks.cancel(&client("alice"), tasks[0]).await.unwrap();
+    let work = world.operators.work(&operator(2)).await.unwrap();
+    assert_eq!(work.tasks.iter().map(|t| t.task.task).collect::<Vec<_>>(), [tasks[1]]);
+    let gone = Claim { task: Some(tasks[0]), count: 1 };
+    assert!(matches!(world.operators.claim(&operator(1), &gone).await, Err(Error::TaskEnded(TaskState::Cancelled))));
+    let late = vec![label(tasks[0], answer.subtasks[0].image, "cat")];
+    assert_eq!(world.vote(1, late).await, [VoteOutcome::Refused]);
+}
+
+#[tokio::test]
+async fn a_large_picture_is_shown_as_its_preview() {
+    let world = World::new();
+    let task = world.task(1).await;
+    let folder = std::env::temp_dir().join(format!("lambel-preview-{task}"));
+    let set = lambel_samples::write_sample_set(&folder, 3).unwrap();
+    let rotated = std::fs::read(set.folder.join("images/picture-22.jpg")).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    world.upload(task, &[("rotated.jpg".to_owned(), rotated.clone())]).await;
+    let leased = world.claim(1, task, 1).await.subtasks.remove(0);
+    assert!(leased.url.starts_with("memory://previews/"), "{}", leased.url);
+    let (bytes, media_type) = world.objects.preview(ObjectKey { task, image: leased.image }).unwrap();
+    assert_eq!(media_type, leased.media_type);
+    let shown = lambel_image::inspect(&bytes, &lambel_image::Limits::default()).unwrap();
+    assert_eq!((shown.orientation, shown.has_metadata), (1, false));
+    assert_eq!(leased.width > leased.height, shown.width > shown.height, "upright");
+}

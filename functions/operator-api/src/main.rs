@@ -1,0 +1,25 @@
+//! `operator-api`: the Subtask Manager towards operators.
+
+use std::sync::Arc;
+
+use lambda_http::{Error, Request, service_fn, tower::ServiceExt};
+use lambel_aws::{Aws, DynamoStore, S3Objects, gateway, setting, start_logging};
+use lambel_service::{operate::Operators, ports::SystemClock};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    start_logging();
+    let aws = Aws::from_env().await;
+    let store = DynamoStore::new(&aws, setting("TASKS_TABLE")?, setting("SUBTASKS_TABLE")?);
+    let objects = S3Objects::new(&aws, setting("UPLOADS_BUCKET")?, setting("PREVIEWS_BUCKET")?);
+    store.warm_up().await;
+    let operators = Operators::new(Arc::new(store), Arc::new(objects), Arc::new(SystemClock));
+    let app = lambel_http::operators_app(operators);
+    lambda_http::run(service_fn(move |mut request: Request| {
+        if let Some(caller) = gateway::caller(&request) {
+            request.extensions_mut().insert(caller);
+        }
+        app.clone().oneshot(request)
+    }))
+    .await
+}

@@ -1,0 +1,29 @@
+//! `subtask-opener`: takes messages of the queue `new-subtasks`, each alone.
+
+use std::sync::Arc;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambel_aws::{Aws, DynamoStore, S3Objects, events, setting, start_logging};
+use lambel_service::open::Opener;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    start_logging();
+    let aws = Aws::from_env().await;
+    let store = DynamoStore::new(&aws, setting("TASKS_TABLE")?, setting("SUBTASKS_TABLE")?);
+    let objects = S3Objects::new(&aws, setting("UPLOADS_BUCKET")?, setting("PREVIEWS_BUCKET")?);
+    let opener = Opener::new(Arc::new(store), Arc::new(objects));
+    run(service_fn(|event: LambdaEvent<SqsEvent>| handle(&opener, event.payload))).await
+}
+
+async fn handle(opener: &Opener, event: SqsEvent) -> Result<SqsBatchResponse, Error> {
+    let mut failed = Vec::new();
+    for (id, body) in events::messages(event) {
+        if let Err(error) = opener.open(&body).await {
+            events::log_failure(&id, &error);
+            failed.push(id);
+        }
+    }
+    Ok(events::come_back(failed))
+}

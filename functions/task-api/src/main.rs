@@ -1,0 +1,32 @@
+//! `task-api`: the Task Manager towards clients, and the pages that are open to everybody.
+
+use std::sync::Arc;
+
+use lambda_http::{Error, Request, service_fn, tower::ServiceExt};
+use lambel_aws::{Aws, DynamoStore, S3Objects, gateway, setting, start_logging};
+use lambel_core::api::PublicConfig;
+use lambel_service::{ports::SystemClock, tasks::Tasks};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    start_logging();
+    let aws = Aws::from_env().await;
+    let store = DynamoStore::new(&aws, setting("TASKS_TABLE")?, setting("SUBTASKS_TABLE")?);
+    let objects = S3Objects::new(&aws, setting("UPLOADS_BUCKET")?, setting("PREVIEWS_BUCKET")?);
+    store.warm_up().await;
+    let config = PublicConfig {
+        region: aws.region(),
+        user_pool_id: setting("USER_POOL_ID")?,
+        user_pool_client_id: setting("USER_POOL_CLIENT_ID")?,
+        sign_in_endpoint: aws.sign_in_endpoint(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let app = lambel_http::tasks_app(Tasks::new(Arc::new(store), Arc::new(objects), Arc::new(SystemClock)), config);
+    lambda_http::run(service_fn(move |mut request: Request| {
+        if let Some(caller) = gateway::caller(&request) {
+            request.extensions_mut().insert(caller);
+        }
+        app.clone().oneshot(request)
+    }))
+    .await
+}
