@@ -1,0 +1,24 @@
+//! A typed client of Lambel's HTTP interface: every route as a method, with the types of
+//! [`lambel_core::api`].
+//!
+//! * [`Client`] knows the routes. What may be repeated is repeated, after a pause, when the service or the way
+//!   to it has a hiccup.
+//! * [`SignIn`] turns a user name and a password into a [`Session`], and [`TokenSource`] keeps a session fresh.
+//! * [`Client::put_file`] uploads what the service has granted.
+//!
+//! Tokens and presigned addresses are secrets: no error and no `Debug` output of this crate shows one.
+
+mod client;
+mod error;
+mod retry;
+mod routes;
+mod session;
+mod sign_in;
+mod upload;
+
+pub use client::Client;
+pub use error::{ClientError, Result};
+pub use retry::Retries;
+pub use session::{Session, TokenSource};
+pub use sign_in::{SignIn, SignInError, sign_in};
+pub use upload::{PutError, UploadGrant};

@@ -1,0 +1,114 @@
+//! Every route of the interface.
+
+use lambel_core::{
+    ImageId, TaskId,
+    api::{
+        AnnounceFiles, Claim, ClaimAnswer, CreateTask, Grants, ImagePage, ImageView, ImagesQuery, PageQuery,
+        ResultPage, ReturnAnswer, ReturnLeases, SealTask, SubmitVotes, TaskPage, TaskView, VoteAnswer, WorkAnswer,
+    },
+};
+use reqwest::Method;
+
+use crate::{
+    client::{Call, Client},
+    error::{ClientError, Result},
+};
+
+/// For clients.
+impl Client {
+    /// Makes a task. This is the one call that is not repeated when no answer comes: it would make another
+    /// task. Look at the list of tasks before trying again.
+    pub async fn create_task(&self, request: &CreateTask) -> Result<TaskView> {
+        self.call("TaskView", Call::post("/api/tasks", request)?.once()).await
+    }
+
+    /// A page of the caller's tasks, the newest first.
+    pub async fn tasks(&self, page: &PageQuery) -> Result<TaskPage> {
+        self.call("TaskPage", paged(Call::get("/api/tasks"), page)).await
+    }
+
+    /// A task with its progress.
+    pub async fn task(&self, task: TaskId) -> Result<TaskView> {
+        self.call("TaskView", Call::get(format!("/api/tasks/{task}"))).await
+    }
+
+    /// Calls a task off.
+    pub async fn cancel_task(&self, task: TaskId) -> Result<TaskView> {
+        self.call("TaskView", Call::new(Method::DELETE, format!("/api/tasks/{task}"))).await
+    }
+
+    /// Announces files that are about to be uploaded.
+    pub async fn announce(&self, task: TaskId, request: &AnnounceFiles) -> Result<Grants> {
+        let grants: Grants = self.call("Grants", Call::post(format!("/api/tasks/{task}/uploads"), request)?).await?;
+        if grants.files.len() == request.files.len() {
+            return Ok(grants);
+        }
+        let reason = format!("{} answers for {} files", grants.files.len(), request.files.len());
+        Err(ClientError::Decode { expected: "Grants", reason })
+    }
+
+    /// Says how many distinct images a task has.
+    pub async fn seal_task(&self, task: TaskId, request: &SealTask) -> Result<TaskView> {
+        self.call("TaskView", Call::post(format!("/api/tasks/{task}/seal"), request)?).await
+    }
+
+    /// A page of a task's images.
+    pub async fn images(&self, task: TaskId, query: &ImagesQuery) -> Result<ImagePage> {
+        let state = query.state.map(|state| serde_json::to_value(state).unwrap_or_default());
+        let call = Call::get(format!("/api/tasks/{task}/images"))
+            .query("state", state.as_ref().and_then(|state| state.as_str()))
+            .query("cursor", query.cursor.as_deref())
+            .query("limit", query.limit);
+        self.call("ImagePage", call).await
+    }
+
+    /// One image.
+    pub async fn image(&self, task: TaskId, image: ImageId) -> Result<ImageView> {
+        self.call("ImageView", Call::get(format!("/api/tasks/{task}/images/{image}"))).await
+    }
+
+    /// A page of a task's results.
+    pub async fn results(&self, task: TaskId, page: &PageQuery) -> Result<ResultPage> {
+        self.call("ResultPage", paged(Call::get(format!("/api/tasks/{task}/results")), page)).await
+    }
+}
+
+/// For operators.
+impl Client {
+    /// Asks for subtasks. If the answer gets lost, the next claim hands out the same ones again.
+    pub async fn claim(&self, request: &Claim) -> Result<ClaimAnswer> {
+        self.call("ClaimAnswer", Call::post("/api/subtasks/claims", request)?).await
+    }
+
+    /// Casts votes.
+    pub async fn vote(&self, request: &SubmitVotes) -> Result<VoteAnswer> {
+        let answer: VoteAnswer = self.call("VoteAnswer", Call::post("/api/subtasks/labels", request)?).await?;
+        if answer.votes.len() == request.votes.len() {
+            return Ok(answer);
+        }
+        let reason = format!("{} answers for {} votes", answer.votes.len(), request.votes.len());
+        Err(ClientError::Decode { expected: "VoteAnswer", reason })
+    }
+
+    /// Gives leases back.
+    pub async fn return_leases(&self, request: &ReturnLeases) -> Result<ReturnAnswer> {
+        self.call("ReturnAnswer", Call::new(Method::DELETE, "/api/subtasks/claims").with(request)?).await
+    }
+
+    /// What there is to label.
+    pub async fn work(&self) -> Result<WorkAnswer> {
+        self.call("WorkAnswer", Call::get("/api/subtasks/work")).await
+    }
+}
+
+/// For everybody.
+impl Client {
+    /// The description of the interface, an OpenAPI document in JSON.
+    pub async fn openapi(&self) -> Result<serde_json::Value> {
+        self.call("OpenAPI document", Call::get("/openapi.json").open()).await
+    }
+}
+
+fn paged(call: Call, page: &PageQuery) -> Call {
+    call.query("cursor", page.cursor.as_deref()).query("limit", page.limit)
+}
