@@ -1,0 +1,265 @@
+//! `lambel task`: make, list, show, seal and cancel tasks.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use lambel_client::Client;
+use lambel_core::{
+    LabelSet, TaskId, TaskState,
+    api::{CreateTask, PageQuery, PolicyFields, SealTask, TaskView},
+    limits,
+};
+
+use crate::{
+    context::Context,
+    exit::{Exit, Failure, Outcome},
+    output::{columns, printable},
+    progress::Progress,
+};
+
+/// How often a task is looked at while it is watched.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+#[derive(clap::Subcommand)]
+pub(crate) enum TaskCommand {
+    /// Make a task
+    Create(Box<CreateArgs>),
+    /// List your tasks, the newest first
+    List,
+    /// Show a task with its progress
+    Show {
+        /// The id of the task
+        task: TaskId,
+        /// Wait until the task is over; exit code 6 if it is cancelled
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Say that all images are uploaded: the task completes when they are decided
+    Seal {
+        /// The id of the task
+        task: TaskId,
+        /// How many different images were uploaded; `lambel upload` says it
+        #[arg(long, value_name = "N")]
+        images: u64,
+    },
+    /// Call a task off
+    Cancel {
+        /// The id of the task
+        task: TaskId,
+    },
+}
+
+#[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("the labels").required(true).multiple(false))]
+pub(crate) struct CreateArgs {
+    /// What the task is called
+    #[arg(long)]
+    name: String,
+    /// A label that an image can get; once for each
+    #[arg(long = "label", value_name = "LABEL", group = "the labels")]
+    labels: Vec<String>,
+    /// A file with a label on each line
+    #[arg(long, value_name = "FILE", group = "the labels")]
+    labels_file: Option<PathBuf>,
+    /// What operators should know: plain text, or @FILE for the text of a file
+    #[arg(long, value_name = "TEXT|@FILE")]
+    instructions: Option<String>,
+    /// Votes that every image gets [default: 3]
+    #[arg(long, value_name = "N")]
+    quorum: Option<u32>,
+    /// Votes after which a tie is a dispute [default: twice the quorum and one]
+    #[arg(long, value_name = "N")]
+    max_labels: Option<u32>,
+    /// Abstentions after which an image is a dispute [default: 3]
+    #[arg(long, value_name = "N")]
+    max_abstentions: Option<u32>,
+    /// How long an operator has for what they have claimed [default: 900]
+    #[arg(long, value_name = "N")]
+    lease_seconds: Option<u32>,
+    /// About how many images will come; for more than 10,000 it matters to say so
+    #[arg(long, value_name = "N")]
+    expected_images: Option<u64>,
+}
+
+pub(crate) async fn run(context: &Context, command: TaskCommand) -> Outcome {
+    let out = context.out;
+    match command {
+        TaskCommand::Create(args) => {
+            let request = args.request()?;
+            let task = context.client()?.create_task(&request).await?;
+            out.show(&task, describe)
+        }
+        TaskCommand::List => list(context).await,
+        TaskCommand::Show { task, watch: false } => out.show(&context.client()?.task(task).await?, describe),
+        TaskCommand::Show { task, watch: true } => watch(context, task).await,
+        TaskCommand::Seal { task, images } => {
+            out.show(&context.client()?.seal_task(task, &SealTask { images }).await?, describe)
+        }
+        TaskCommand::Cancel { task } => out.show(&context.client()?.cancel_task(task).await?, describe),
+    }
+}
+
+impl CreateArgs {
+    fn request(self) -> Outcome<CreateTask> {
+        let labels = match &self.labels_file {
+            Some(file) => labels_of(&read_text(file)?),
+            None => self.labels,
+        };
+        // Said here already, since here it is known where the labels came from.
+        LabelSet::parse(&labels).map_err(|error| Failure::usage(error.to_string()))?;
+        let instructions = match self.instructions {
+            Some(text) => match text.strip_prefix('@') {
+                Some(file) => Some(read_text(&PathBuf::from(file))?),
+                None => Some(text),
+            },
+            None => None,
+        };
+        let policy = PolicyFields {
+            rule: None,
+            quorum: self.quorum,
+            max_labels: self.max_labels,
+            max_abstentions: self.max_abstentions,
+            lease_seconds: self.lease_seconds,
+        };
+        let policy = (policy != PolicyFields::default()).then_some(policy);
+        Ok(CreateTask { name: self.name, labels, instructions, policy, expected_images: self.expected_images })
+    }
+}
+
+fn read_text(file: &PathBuf) -> Outcome<String> {
+    fs::read_to_string(file).map_err(|error| Failure { exit: Exit::Usage, ..Failure::io(file.display(), &error) })
+}
+
+/// A label for each line. Space at the ends and empty lines are nobody's label, nor is the mark that some
+/// editors put at the beginning.
+fn labels_of(text: &str) -> Vec<String> {
+    let text = text.trim_start_matches('\u{feff}');
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+async fn list(context: &Context) -> Outcome {
+    let client = context.client()?;
+    let mut rows = Vec::new();
+    let mut page = PageQuery { cursor: None, limit: Some(limits::PAGE_ROWS_DEFAULT) };
+    loop {
+        let answer = client.tasks(&page).await?;
+        for task in &answer.tasks {
+            if context.out.json {
+                context.out.json(task)?;
+            } else {
+                let created = task.created_at.to_string();
+                rows.push(vec![task.task.to_string(), task.state.as_str().to_owned(), created, task.name.clone()]);
+            }
+        }
+        match answer.next {
+            Some(next) => page.cursor = Some(next),
+            None => break,
+        }
+    }
+    if context.out.json {
+        return Ok(());
+    }
+    if rows.is_empty() {
+        context.out.note("there are no tasks yet; `lambel task create` makes one");
+        return Ok(());
+    }
+    context.out.line(&columns(&rows))
+}
+
+/// Waits until a task is over.
+async fn watch(context: &Context, id: TaskId) -> Outcome {
+    let client = context.client()?;
+    let task = wait_for_end(context, &client, id).await?;
+    context.out.show(&task, describe)?;
+    match task.state {
+        TaskState::Cancelled => Err(Failure::new(Exit::Conflict, "the task was cancelled")),
+        _ => Ok(()),
+    }
+}
+
+async fn wait_for_end(context: &Context, client: &Client, id: TaskId) -> Outcome<TaskView> {
+    let mut task = client.task(id).await?;
+    if task.state == TaskState::Open {
+        context.out.note("the task is not sealed: it cannot complete before `lambel task seal`");
+    }
+    let progress = Progress::new(context.out, task.images.unwrap_or(0));
+    while !task.state.is_final() {
+        let counts = task.progress;
+        let done = counts.map_or(0, |counts| counts.complete + counts.disputed + counts.rejected);
+        progress.set(done, || {
+            let open = counts.map_or(0, |counts| counts.open);
+            format!("decided or refused, {open} open, {}", task.state.as_str())
+        });
+        tokio::time::sleep(WATCH_EVERY).await;
+        task = client.task(id).await?;
+    }
+    Ok(task)
+}
+
+/// A task in words.
+pub(crate) fn describe(task: &TaskView) -> String {
+    let mut rows = vec![
+        vec!["task".to_owned(), task.task.to_string()],
+        vec!["name".to_owned(), printable(&task.name)],
+        vec!["state".to_owned(), task.state.as_str().to_owned()],
+    ];
+    let mut row = |name: &str, value: Option<String>| {
+        rows.extend(value.map(|value| vec![name.to_owned(), value]));
+    };
+    let labels: Vec<_> = task.labels.iter().take(12).map(|label| label.as_str()).collect();
+    let more = task.labels.len().saturating_sub(labels.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    row("labels", Some(format!("{}{more}", labels.join(", "))));
+    row("quorum", task.policy.quorum.map(|quorum| quorum.to_string()));
+    row("images", task.images.map(|images| images.to_string()));
+    if let Some(counts) = task.progress {
+        row("accepted", Some(counts.accepted.to_string()));
+        row("refused", Some(counts.rejected.to_string()));
+        row("complete", Some(counts.complete.to_string()));
+        row("disputed", Some(counts.disputed.to_string()));
+        row("open", Some(counts.open.to_string()));
+        row("votes", Some(format!("{} on what is decided", counts.votes)));
+    }
+    row("created", Some(task.created_at.to_string()));
+    row("sealed", task.sealed_at.map(|at| at.to_string()));
+    row("ended", task.ended_at.map(|at| at.to_string()));
+    columns(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args() -> CreateArgs {
+        CreateArgs {
+            name: "n".to_owned(),
+            labels: vec!["cat".to_owned(), "dog".to_owned()],
+            labels_file: None,
+            instructions: None,
+            quorum: None,
+            max_labels: None,
+            max_abstentions: None,
+            lease_seconds: None,
+            expected_images: None,
+        }
+    }
+
+    #[test]
+    fn files_of_labels_may_be_untidy() {
+        assert_eq!(labels_of("\u{feff}cat\r\n\n  dog \n"), ["cat", "dog"]);
+    }
+
+    #[test]
+    fn a_policy_is_sent_only_where_something_is_said() {
+        assert_eq!(args().request().unwrap().policy, None);
+        let request = CreateArgs { quorum: Some(5), ..args() }.request().unwrap();
+        assert_eq!(request.policy.unwrap().quorum, Some(5));
+    }
+
+    #[test]
+    fn bad_labels_are_a_matter_of_usage() {
+        let failure = CreateArgs { labels: vec!["cat".to_owned()], ..args() }.request().unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        let failure = CreateArgs { labels_file: Some("no/such/file".into()), ..args() }.request().unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+    }
+}
