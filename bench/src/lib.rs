@@ -1,1 +1,1 @@
-//! Load simulation and benchmarks.
+//! Load on the local cloud.

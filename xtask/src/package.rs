@@ -70,7 +70,7 @@ struct Target {
 
 fn cargo_build<'a>(bins: impl Iterator<Item = &'a str>, log: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(root()).args(["build", "--release", "--message-format=json-render-diagnostics"]);
+    command.current_dir(root()).args(["build", "--profile", "local", "--message-format=json-render-diagnostics"]);
     for bin in bins {
         command.args(["--bin", bin]);
     }

@@ -1,54 +1,54 @@
 //! What AWS's events look like, read into what the use cases take.
 
-use aws_lambda_events::{
-    dynamodb,
-    s3::S3Event,
-    sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage},
-};
+use aws_lambda_events::dynamodb;
 use lambel_core::{SubtaskState, TaskState};
 use lambel_service::{
     ports::{ObjectKey, StoreError, StoreResult},
     publish::Change,
 };
 use percent_encoding::percent_decode_str;
+use serde::Deserialize;
 
 use crate::dynamo::items;
 
-/// The messages of a batch: id and body.
-pub fn messages(event: SqsEvent) -> Vec<(String, String)> {
-    let message = |record: SqsMessage| (record.message_id.unwrap_or_default(), record.body.unwrap_or_default());
-    event.records.into_iter().map(message).collect()
+/// What S3 writes to the queue: of its many fields those that are needed.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Notification {
+    Uploads {
+        #[serde(rename = "Records")]
+        records: Vec<Record>,
+    },
+    Test {
+        #[serde(rename = "Event")]
+        event: String,
+    },
 }
 
-/// The answer that names the messages that must come back.
-pub fn come_back(ids: impl IntoIterator<Item = String>) -> SqsBatchResponse {
-    let mut response = SqsBatchResponse::default();
-    response.batch_item_failures.extend(ids.into_iter().map(|id| {
-        let mut failure = BatchItemFailure::default();
-        failure.item_identifier = id;
-        failure
-    }));
-    response
+#[derive(Deserialize)]
+struct Record {
+    s3: Entity,
 }
 
-/// Says that a message could not be dealt with.
-pub fn log_failure(id: &str, error: &dyn std::fmt::Display) {
-    tracing::warn!(message.id = id, %error, "message comes back");
+#[derive(Deserialize)]
+struct Entity {
+    object: Object,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    key: String,
 }
 
 /// The uploads that the body of a message of the queue `uploads` names. S3 also sends a test event when the
 /// notification is set up; it names none.
 pub fn uploads(body: &str) -> Result<Vec<ObjectKey>, serde_json::Error> {
-    #[derive(serde::Deserialize)]
-    struct TestEvent {
-        #[serde(rename = "Event")]
-        event: String,
-    }
-    if serde_json::from_str::<TestEvent>(body).is_ok_and(|test| test.event == "s3:TestEvent") {
-        return Ok(Vec::new());
-    }
-    let event: S3Event = serde_json::from_str(body)?;
-    let keys = event.records.into_iter().filter_map(|record| record.s3.object.key);
+    let records = match serde_json::from_str(body)? {
+        Notification::Uploads { records } => records,
+        Notification::Test { event } if event == "s3:TestEvent" => Vec::new(),
+        Notification::Test { event } => return Err(serde::de::Error::custom(format!("unknown event {event}"))),
+    };
+    let keys = records.into_iter().map(|record| record.s3.object.key);
     let parsed = keys.filter_map(|encoded| {
         // S3 writes keys as forms do: `+` is a space, and `%` begins a byte.
         let plain = encoded.replace('+', " ");
@@ -118,6 +118,8 @@ mod tests {
         let body = format!(r#"{{"Records":[{}]}}"#, records.map(|key| record(&key)).join(","));
         let expected = ObjectKey { task: task.parse().unwrap(), image: image.parse().unwrap() };
         assert_eq!(uploads(&body).unwrap(), [expected, expected]);
-        assert!(uploads("not json").is_err());
+        for poison in ["not json", "{}", r#"{"Records":[{}]}"#, r#"{"Event":"s3:Other"}"#] {
+            assert!(uploads(poison).is_err(), "{poison}");
+        }
     }
 }

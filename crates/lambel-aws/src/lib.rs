@@ -4,11 +4,12 @@ pub mod dynamo;
 mod errors;
 pub mod events;
 pub mod gateway;
+pub mod inbox;
 mod messages;
 mod objects;
 mod settings;
 
-pub use dynamo::{DynamoStore, Meter};
+pub use dynamo::{DynamoStore, Meter, Usage};
 pub use messages::{Addresses, AwsMessages};
 pub use objects::S3Objects;
 pub use settings::{Aws, MissingSetting, setting, start_logging};

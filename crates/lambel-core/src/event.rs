@@ -144,8 +144,7 @@ impl Event {
             TaskState::Cancelled => "task.cancelled",
             _ => "task.complete",
         };
-        let data =
-            TaskChanged { task: after.id, name: after.name.clone(), state: after.state, images: after.images };
+        let data = TaskChanged { task: after.id, name: after.name.clone(), state: after.state, images: after.images };
         let id = format!("{}/{}", after.id, after.rev);
         let time = after.ended_at.unwrap_or(after.created_at);
         let attributes = Attributes { task: after.id, owner: after.owner.clone(), kind };
@@ -194,7 +193,11 @@ impl<T> CloudEvent<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{LabelIndex, consensus::Decision, subtask::{Picture, Preview}};
+    use crate::{
+        LabelIndex,
+        consensus::Decision,
+        subtask::{Picture, Preview},
+    };
 
     fn subtask() -> Subtask {
         let picture = Picture { media_type: "image/png".into(), width: 1, height: 1 };
@@ -210,8 +213,7 @@ mod tests {
         assert_eq!(Event::of_subtask(None, &s, &owner, &labels), None);
         s.open(None);
         assert_eq!(Event::of_subtask(Some(SubtaskState::Preparing), &s, &owner, &labels), None);
-        let decision =
-            Decision { label: Some(LabelIndex(1)), confidence: Confidence::new(1.0), dispute: None };
+        let decision = Decision { label: Some(LabelIndex(1)), confidence: Confidence::new(1.0), dispute: None };
         s.close(decision, Timestamp::from_millis(2));
         let event = Event::of_subtask(Some(SubtaskState::Open), &s, &owner, &labels).unwrap();
         assert_eq!(event.id(), format!("{}/{}/2", s.task, s.image));

@@ -185,10 +185,7 @@ mod tests {
         assert!(task.to_string().replace('-', "").parse::<TaskId>().is_err());
 
         let image = ImageId::of(b"");
-        assert_eq!(
-            image.to_string(),
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-        );
+        assert_eq!(image.to_string(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(image.to_string().parse::<ImageId>().unwrap(), image);
         assert!(image.to_string().to_uppercase().parse::<ImageId>().is_err());
         assert!("e3".parse::<ImageId>().is_err());

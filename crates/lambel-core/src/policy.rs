@@ -26,11 +26,7 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self {
-            rule: Rule::Majority(Majority { quorum: 3, max_labels: 7 }),
-            max_abstentions: 3,
-            lease_seconds: 900,
-        }
+        Self { rule: Rule::Majority(Majority { quorum: 3, max_labels: 7 }), max_abstentions: 3, lease_seconds: 900 }
     }
 }
 

@@ -130,9 +130,9 @@ mod tests {
         for place in [0x00, 0x01, 0x7f, 0x80, 0xff].map(image) {
             let round: Vec<_> = shards.round(&place).collect();
             for probe in (0..=255).map(image).chain([ImageId::MIN, ImageId::MAX, place]) {
-                let hits = round.iter().filter(|s| {
-                    s.shard == shards.of(&probe) && s.from <= probe && s.before.is_none_or(|b| probe < b)
-                });
+                let hits = round
+                    .iter()
+                    .filter(|s| s.shard == shards.of(&probe) && s.from <= probe && s.before.is_none_or(|b| probe < b));
                 assert_eq!(hits.count(), 1, "{probe} from {place}");
             }
         }

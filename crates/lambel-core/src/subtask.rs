@@ -374,8 +374,7 @@ impl Subtask {
 
     /// Closes it with a decision.
     pub fn close(&mut self, decision: Decision, now: Timestamp) {
-        self.state =
-            if decision.dispute.is_some() { SubtaskState::Disputed } else { SubtaskState::Complete };
+        self.state = if decision.dispute.is_some() { SubtaskState::Disputed } else { SubtaskState::Complete };
         self.decision = Some(decision);
         self.decided_at = Some(now);
         self.rev += 1;
@@ -393,8 +392,14 @@ mod tests {
 
     fn subtask() -> Subtask {
         let picture = Picture { media_type: "image/png".into(), width: 1, height: 1 };
-        let mut subtask =
-            Subtask::preparing(TaskId::random(), ImageId::of(b"x"), 1, picture, Preview::NotNeeded, Timestamp::default());
+        let mut subtask = Subtask::preparing(
+            TaskId::random(),
+            ImageId::of(b"x"),
+            1,
+            picture,
+            Preview::NotNeeded,
+            Timestamp::default(),
+        );
         assert!(subtask.open(None));
         subtask
     }

@@ -141,9 +141,8 @@ async fn a_task_changes_only_from_what_it_was(store: &dyn Store) {
     assert!(!store.replace_task(&cancelled).await.expect("replace"), "it is sealed by now");
     assert_eq!(store.task(before.id).await.expect("read"), Some(sealed.clone()));
 
-    let active = |id: TaskId| async move {
-        store.active_tasks(1_000).await.expect("list").iter().any(|task| task.id == id)
-    };
+    let active =
+        |id: TaskId| async move { store.active_tasks(1_000).await.expect("list").iter().any(|task| task.id == id) };
     assert!(active(before.id).await);
     sealed.cancel(now()).expect("cancel");
     assert!(store.replace_task(&sealed).await.expect("replace"));

@@ -58,8 +58,7 @@ impl Objects for MemoryObjects {
         _life: Duration,
     ) -> StoreResult<PresignedPut> {
         let header = |name: &str, value: String| Header { name: name.to_owned(), value };
-        let headers =
-            vec![header("content-length", bytes.to_string()), header("content-type", media_type.to_owned())];
+        let headers = vec![header("content-length", bytes.to_string()), header("content-type", media_type.to_owned())];
         Ok(PresignedPut { url: format!("memory://uploads/{key}"), headers })
     }
 

@@ -242,7 +242,8 @@ impl Store for MemoryStore {
         let mut tables = lock(&self.tables);
         let mut closed = Vec::with_capacity(closings.len());
         for Closing { seen, decision } in closings {
-            let current = tables.subtasks.get(&(task.id, seen.image)).filter(|current| current.rev == seen.rev).cloned();
+            let current =
+                tables.subtasks.get(&(task.id, seen.image)).filter(|current| current.rev == seen.rev).cloned();
             closed.push(current.is_some());
             let Some(mut subtask) = current else { continue };
             subtask.close(*decision, now);

@@ -50,3 +50,12 @@ impl Error {
         Self::Invalid { field, detail: detail.to_string() }
     }
 }
+
+/// What is to become of a message that could not be dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comeback {
+    /// It may go better later.
+    Later,
+    /// It cannot be read, now or ever: it belongs into the dead-letter queue, where somebody sees it.
+    Never,
+}

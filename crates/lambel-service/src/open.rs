@@ -6,7 +6,10 @@ use futures::{StreamExt, stream};
 use lambel_core::{Subtask, SubtaskState, Task, event::NewSubtasks, limits, subtask::Preview};
 use tokio::sync::Semaphore;
 
-use crate::ports::{Fetched, ObjectKey, SharedObjects, SharedStore, StoreError};
+use crate::{
+    error::Comeback,
+    ports::{Fetched, ObjectKey, SharedObjects, SharedStore, StoreError},
+};
 
 /// Subtasks opened at the same time.
 const OPENED_AT_ONCE: usize = 16;
@@ -33,6 +36,16 @@ pub enum OpenError {
     /// Some of the images could not be opened.
     #[error("{0} images not opened")]
     Images(usize),
+}
+
+impl OpenError {
+    /// What is to become of the message.
+    pub fn comeback(&self) -> Comeback {
+        match self {
+            Self::Body(_) => Comeback::Never,
+            Self::Store(_) | Self::Images(_) => Comeback::Later,
+        }
+    }
 }
 
 impl Opener {

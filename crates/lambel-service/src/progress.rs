@@ -9,7 +9,7 @@ use lambel_core::{
 };
 
 use crate::{
-    error::{Error, Result},
+    error::{Comeback, Error, Result},
     ports::{Clock, SharedClock, SharedStore, Store, StoreError},
 };
 
@@ -57,7 +57,7 @@ impl Progress {
     /// Retry decision: each task is looked at once per batch. If that fails, all records of the task come
     /// back; after the last try they lie in the dead-letter queue, and the sweep looks at the task anyway. A
     /// body that is no such event can never be read; it is put aside in the same way, so that it is seen.
-    pub async fn hear(&self, bodies: &[&str]) -> Vec<usize> {
+    pub async fn hear(&self, bodies: &[&str]) -> Vec<(usize, Comeback)> {
         let tasks: Vec<Option<TaskId>> = bodies
             .iter()
             .map(|body| match serde_json::from_str::<CloudEvent<SubtaskEnded>>(body) {
@@ -81,7 +81,11 @@ impl Progress {
             .filter_map(async |task| task)
             .collect()
             .await;
-        (0..bodies.len()).filter(|place| tasks[*place].is_none_or(|task| failed.contains(&task))).collect()
+        let comeback = |task: &Option<TaskId>| match task {
+            None => Some(Comeback::Never),
+            Some(task) => failed.contains(task).then_some(Comeback::Later),
+        };
+        tasks.iter().enumerate().filter_map(|(place, task)| Some((place, comeback(task)?))).collect()
     }
 
     /// Looks for tasks that should be complete and are not, completes them, and says which they were. There

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use lambel_aws::{Addresses, Aws, AwsMessages, DynamoStore, S3Objects, events, setting, start_logging};
-use lambel_service::{
-    ports::{ObjectKey, SystemClock},
-    validate::Validator,
+use lambel_aws::{
+    Addresses, Aws, AwsMessages, DynamoStore, S3Objects, events,
+    inbox::{self, Inbox},
+    setting, start_logging,
 };
+use lambel_service::{error::Comeback, ports::SystemClock, validate::Validator};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -21,18 +22,21 @@ async fn main() -> Result<(), Error> {
     let addresses = Addresses { new_subtasks_queue: setting("NEW_SUBTASKS_QUEUE_URL")?, ..Addresses::default() };
     let messages = AwsMessages::new(&aws, addresses);
     let validator = Validator::new(Arc::new(store), Arc::new(objects), Arc::new(messages), Arc::new(SystemClock));
-    run(service_fn(|event: LambdaEvent<SqsEvent>| handle(&validator, event.payload))).await
+    let inbox = Inbox::new(&aws, setting("UPLOADS_QUEUE_URL")?);
+    run(service_fn(|event: LambdaEvent<SqsEvent>| handle(&validator, &inbox, event.payload))).await
 }
 
-async fn handle(validator: &Validator, event: SqsEvent) -> Result<SqsBatchResponse, Error> {
-    let messages = events::messages(event);
-    let read: Vec<_> = messages.iter().map(|(_, body)| events::uploads(body)).collect();
+async fn handle(validator: &Validator, inbox: &Inbox, event: SqsEvent) -> Result<SqsBatchResponse, Error> {
+    let messages = inbox::messages(event);
+    let read: Vec<_> = messages.iter().map(|message| events::uploads(&message.body)).collect();
     let uploads: Vec<_> = read.iter().flatten().flatten().copied().collect();
     let failed = validator.validate(&uploads).await;
-    // A body that cannot be read comes back too, until it lies in the dead-letter queue, where it is seen.
-    let done = |read: &Result<Vec<ObjectKey>, _>| {
-        read.as_ref().is_ok_and(|uploads| uploads.iter().all(|key| !failed.contains(key)))
-    };
-    let undone = messages.into_iter().zip(&read).filter(|(_, read)| !done(read));
-    Ok(events::come_back(undone.map(|((id, _), _)| id)))
+    let undone = messages.into_iter().zip(read).filter_map(|(message, read)| match read {
+        Err(error) => {
+            tracing::error!(message.id, %error, "message cannot be read");
+            Some((message, Comeback::Never))
+        }
+        Ok(uploads) => uploads.iter().any(|key| failed.contains(key)).then_some((message, Comeback::Later)),
+    });
+    Ok(inbox.come_back(undone).await)
 }

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use lambel_aws::{Aws, DynamoStore, S3Objects, events, setting, start_logging};
+use lambel_aws::{
+    Aws, DynamoStore, S3Objects,
+    inbox::{self, Inbox},
+    setting, start_logging,
+};
 use lambel_service::open::Opener;
 
 #[tokio::main]
@@ -14,16 +18,17 @@ async fn main() -> Result<(), Error> {
     let store = DynamoStore::new(&aws, setting("TASKS_TABLE")?, setting("SUBTASKS_TABLE")?);
     let objects = S3Objects::new(&aws, setting("UPLOADS_BUCKET")?, setting("PREVIEWS_BUCKET")?);
     let opener = Opener::new(Arc::new(store), Arc::new(objects));
-    run(service_fn(|event: LambdaEvent<SqsEvent>| handle(&opener, event.payload))).await
+    let inbox = Inbox::new(&aws, setting("NEW_SUBTASKS_QUEUE_URL")?);
+    run(service_fn(|event: LambdaEvent<SqsEvent>| handle(&opener, &inbox, event.payload))).await
 }
 
-async fn handle(opener: &Opener, event: SqsEvent) -> Result<SqsBatchResponse, Error> {
+async fn handle(opener: &Opener, inbox: &Inbox, event: SqsEvent) -> Result<SqsBatchResponse, Error> {
     let mut failed = Vec::new();
-    for (id, body) in events::messages(event) {
-        if let Err(error) = opener.open(&body).await {
-            events::log_failure(&id, &error);
-            failed.push(id);
+    for message in inbox::messages(event) {
+        if let Err(error) = opener.open(&message.body).await {
+            tracing::warn!(message.id, %error, "message not dealt with");
+            failed.push((message, error.comeback()));
         }
     }
-    Ok(events::come_back(failed))
+    Ok(inbox.come_back(failed).await)
 }

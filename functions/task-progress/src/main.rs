@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use lambel_aws::{Aws, DynamoStore, events, setting, start_logging};
+use lambel_aws::{
+    Aws, DynamoStore,
+    inbox::{self, Inbox},
+    setting, start_logging,
+};
 use lambel_service::{ports::SystemClock, progress::Progress};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,17 +25,18 @@ async fn main() -> Result<(), Error> {
     let aws = Aws::from_env().await;
     let store = DynamoStore::new(&aws, setting("TASKS_TABLE")?, setting("SUBTASKS_TABLE")?);
     let progress = Progress::new(Arc::new(store), Arc::new(SystemClock));
-    run(service_fn(|event: LambdaEvent<Value>| handle(&progress, event.payload))).await
+    let inbox = Inbox::new(&aws, setting("TASK_PROGRESS_QUEUE_URL")?);
+    run(service_fn(|event: LambdaEvent<Value>| handle(&progress, &inbox, event.payload))).await
 }
 
-async fn handle(progress: &Progress, event: Value) -> Result<Value, Error> {
+async fn handle(progress: &Progress, inbox: &Inbox, event: Value) -> Result<Value, Error> {
     if Sweep::deserialize(&event).is_ok_and(|asked| asked.sweep) {
         let completed = progress.sweep().await?;
         return Ok(json!({ "completed": completed }));
     }
-    let messages = events::messages(SqsEvent::deserialize(event)?);
-    let bodies: Vec<&str> = messages.iter().map(|(_, body)| body.as_str()).collect();
+    let mut messages: Vec<_> = inbox::messages(SqsEvent::deserialize(event)?).into_iter().map(Some).collect();
+    let bodies: Vec<&str> = messages.iter().flatten().map(|message| message.body.as_str()).collect();
     let failed = progress.hear(&bodies).await;
-    let failed = failed.into_iter().map(|place| messages[place].0.clone());
-    Ok(serde_json::to_value(events::come_back(failed))?)
+    let failed = failed.into_iter().filter_map(|(place, comeback)| Some((messages[place].take()?, comeback)));
+    Ok(serde_json::to_value(inbox.come_back(failed).await)?)
 }

@@ -1,0 +1,159 @@
+//! What operations cost in requests and write units, counted on the local cloud. These do not vary.
+
+use std::{collections::HashMap, sync::Arc};
+
+use lambel_aws::{Aws, DynamoStore, Usage, setting};
+use lambel_core::{
+    ImageId, Subtask, TaskId,
+    api::{Claim, CreateTask, PolicyFields, SubmitVotes, SubmittedVote, VoteOutcome},
+    subtask::{Picture, Preview},
+};
+use lambel_memory::{MemoryMessages, MemoryObjects};
+use lambel_service::{
+    Caller, Role,
+    operate::Operators,
+    ports::{ObjectKey, Store, SystemClock},
+    tasks::Tasks,
+    validate::Validator,
+};
+
+struct World {
+    store: Arc<DynamoStore>,
+    operators: Operators,
+    tasks: Tasks,
+    objects: Arc<MemoryObjects>,
+    messages: Arc<MemoryMessages>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let cloud = setting("LAMBEL_CLOUD").expect("`cargo xtask test` starts the local cloud that this test needs");
+        let cloud = std::fs::read_to_string(cloud).expect("the file that describes the local cloud");
+        let cloud: serde_json::Value = serde_json::from_str(&cloud).expect("JSON");
+        let name = |key: &str| cloud[key].as_str().expect("a name").to_owned();
+        let aws = Aws::from_env().await;
+        let store = Arc::new(DynamoStore::new(&aws, name("tasks_table_name"), name("subtasks_table_name")));
+        let objects = Arc::new(MemoryObjects::default());
+        Self {
+            operators: Operators::new(store.clone(), objects.clone(), Arc::new(SystemClock)),
+            tasks: Tasks::new(store.clone(), objects.clone(), Arc::new(SystemClock)),
+            messages: Arc::new(MemoryMessages::default()),
+            objects,
+            store,
+        }
+    }
+
+    async fn task(&self, quorum: u32, expected_images: u64) -> TaskId {
+        let request = CreateTask {
+            name: "cost".into(),
+            labels: vec!["cat".into(), "dog".into()],
+            instructions: None,
+            policy: Some(PolicyFields { quorum: Some(quorum), ..PolicyFields::default() }),
+            expected_images: Some(expected_images),
+        };
+        self.tasks.create(&Caller::new("alice", [Role::Client]), &request).await.unwrap().task
+    }
+
+    /// A task with so many open subtasks.
+    async fn open_task(&self, quorum: u32, images: u32, expected_images: u64) -> TaskId {
+        let id = self.task(quorum, expected_images).await;
+        let task = self.store.task(id).await.unwrap().unwrap();
+        let picture = || Picture { media_type: "image/png".into(), width: 32, height: 32 };
+        let all: Vec<_> = (0..images).map(|n| ImageId::of(&n.to_be_bytes())).collect();
+        for chunk in all.chunks(99) {
+            let now = task.created_at;
+            let record = |image: &ImageId| Subtask::preparing(id, *image, 9, picture(), Preview::NotNeeded, now);
+            let records: Vec<_> = chunk.iter().map(record).collect();
+            assert_eq!(self.store.record(&task, &records).await.unwrap().len(), chunk.len());
+        }
+        for image in all {
+            assert!(self.store.open(&task, image, None).await.unwrap());
+        }
+        self.store.meter().take();
+        id
+    }
+
+    async fn claim(&self, who: usize, task: TaskId, count: u32) -> Vec<ImageId> {
+        let answer = self.operators.claim(&operator(who), &Claim { task: Some(task), count }).await.unwrap();
+        answer.subtasks.into_iter().map(|subtask| subtask.image).collect()
+    }
+
+    async fn vote(&self, who: usize, task: TaskId, images: &[ImageId]) -> Usage {
+        self.store.meter().take();
+        let votes = images
+            .iter()
+            .map(|image| SubmittedVote {
+                task,
+                image: *image,
+                label: Some("cat".into()),
+                abstain: None,
+                elapsed_ms: Some(1_234),
+            })
+            .collect();
+        let answer = self.operators.vote(&operator(who), &SubmitVotes { votes }).await.unwrap();
+        assert!(answer.votes.iter().all(|vote| vote.outcome == VoteOutcome::Counted));
+        self.store.meter().take()
+    }
+}
+
+/// An id as long as Cognito's.
+fn operator(n: usize) -> Caller {
+    Caller::new(format!("b3c1d7a2-8a52-4f0e-9d55-0f3d1a2b4c{n:02}"), [Role::Operator])
+}
+
+fn requests(expected: &[(&'static str, u64)]) -> HashMap<&'static str, u64> {
+    expected.iter().copied().collect()
+}
+
+#[tokio::test]
+async fn a_vote_that_decides_nothing_is_one_request_and_one_write_unit() {
+    let world = World::new().await;
+    let task = world.open_task(3, 20, 100).await;
+    for who in [1, 2] {
+        let images = world.claim(who, task, 20).await;
+        let usage = world.vote(who, task, &images).await;
+        assert_eq!(usage.requests, requests(&[("BatchGetItem", 1), ("UpdateItem", 20)]));
+        assert_eq!(usage.write_units, 20.0);
+    }
+    // The third vote decides: all decisions of the request share one transaction.
+    let images = world.claim(3, task, 20).await;
+    let usage = world.vote(3, task, &images).await;
+    assert_eq!(usage.requests, requests(&[("BatchGetItem", 1), ("UpdateItem", 20), ("TransactWriteItems", 1)]));
+}
+
+#[tokio::test]
+async fn a_claim_of_twenty_is_at_most_27_requests_whatever_the_size_of_the_task() {
+    let world = World::new().await;
+    for (images, expected) in [(100, 100), (1_000, 1_000), (1_000, 5_000_000)] {
+        let task = world.open_task(3, images, expected).await;
+        for who in 0..3 {
+            // The second claim reads what the first has handed out, too.
+            for _ in 0..2 {
+                world.store.meter().take();
+                let claimed = world.claim(who, task, 20).await;
+                let usage = world.store.meter().take();
+                assert_eq!(claimed.len(), 20);
+                assert!(usage.total() <= 27, "{images} of {expected}: {:?}", usage.requests);
+                world.vote(who, task, &claimed).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_images_is_one_transaction_and_one_send() {
+    let world = World::new().await;
+    let task = world.task(3, 100).await;
+    let files: Vec<_> = lambel_samples::numbered(50, 3).collect();
+    let key = |bytes: &[u8]| ObjectKey { task, image: ImageId::of(bytes) };
+    let keys: Vec<_> = files.iter().map(|(_, bytes)| key(bytes)).collect();
+    for (_, bytes) in files {
+        world.objects.upload(key(&bytes), bytes);
+    }
+    let clock = Arc::new(SystemClock);
+    let validator = Validator::new(world.store.clone(), world.objects.clone(), world.messages.clone(), clock);
+    world.store.meter().take();
+    assert!(validator.validate(&keys).await.is_empty());
+    assert_eq!(world.store.meter().take().requests, requests(&[("GetItem", 1), ("TransactWriteItems", 1)]));
+    assert_eq!(world.messages.take_new_subtasks().len(), 1);
+}

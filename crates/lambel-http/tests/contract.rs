@@ -1,0 +1,325 @@
+//! The HTTP interface over the use cases in memory, and its OpenAPI document.
+
+use std::{path::Path, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Method, Request, StatusCode},
+};
+use lambel_core::{ImageId, api::PublicConfig};
+use lambel_http::Caller;
+use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore};
+use lambel_service::{Role, open::Opener, operate::Operators, ports::ObjectKey, tasks::Tasks, validate::Validator};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+struct World {
+    tasks: Router,
+    operators: Router,
+    objects: Arc<MemoryObjects>,
+    messages: Arc<MemoryMessages>,
+    validator: Validator,
+    opener: Opener,
+}
+
+struct Answer {
+    status: StatusCode,
+    media_type: String,
+    link: Option<String>,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// The problem document, checked for its shape.
+    fn problem(&self) -> String {
+        assert_eq!(self.media_type, "application/problem+json", "{}", self.text);
+        let body = self.json();
+        assert_eq!(body["status"], self.status.as_u16());
+        assert!(body["title"].is_string() && body["detail"].is_string());
+        body["type"].as_str().unwrap().strip_prefix("/problems/").unwrap().to_owned()
+    }
+}
+
+fn alice() -> Option<Caller> {
+    Some(Caller::new("alice", [Role::Client]))
+}
+
+fn operator(n: usize) -> Option<Caller> {
+    Some(Caller::new(format!("op-{n}"), [Role::Operator]))
+}
+
+impl World {
+    fn new() -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let objects = Arc::new(MemoryObjects::default());
+        let messages = Arc::new(MemoryMessages::default());
+        let clock = Arc::new(ManualClock::new());
+        let config = PublicConfig {
+            region: "eu-central-1".into(),
+            user_pool_id: "pool".into(),
+            user_pool_client_id: "client".into(),
+            sign_in_endpoint: "http://localhost".into(),
+            version: "0".into(),
+        };
+        Self {
+            tasks: lambel_http::tasks_app(Tasks::new(store.clone(), objects.clone(), clock.clone()), config),
+            operators: lambel_http::operators_app(Operators::new(store.clone(), objects.clone(), clock.clone())),
+            validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
+            opener: Opener::new(store, objects.clone()),
+            objects,
+            messages,
+        }
+    }
+
+    async fn send(&self, caller: Option<Caller>, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.send_text(caller, method, path, body.map(|body| body.to_string()).unwrap_or_default(), "*/*").await
+    }
+
+    async fn send_text(
+        &self,
+        caller: Option<Caller>,
+        method: Method,
+        path: &str,
+        body: String,
+        accept: &str,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header("accept", accept);
+        if let Some(caller) = caller {
+            request = request.extension(caller);
+        }
+        let request = request.body(Body::from(body)).unwrap();
+        let app = if path.starts_with("/api/subtasks") { &self.operators } else { &self.tasks };
+        let response = app.clone().oneshot(request).await.unwrap();
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(header("x-content-type-options").as_deref(), Some("nosniff"));
+        let (media_type, link) = (header("content-type").unwrap_or_default(), header("link"));
+        let status = response.status();
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        Answer { status, media_type, link, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    async fn task(&self) -> String {
+        let body = json!({"name": "t", "labels": ["cat", "dog"], "policy": {"quorum": 1}});
+        let answer = self.send(alice(), Method::POST, "/api/tasks", Some(body)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+        answer.json()["task"].as_str().unwrap().to_owned()
+    }
+
+    async fn upload(&self, task: &str, n: u32) {
+        let files: Vec<_> = lambel_samples::numbered(n, 1).collect();
+        let announced: Vec<_> = files
+            .iter()
+            .map(|(name, bytes)| {
+                json!({"name": name, "bytes": bytes.len(), "media_type": "image/png", "sha256": ImageId::of(bytes)})
+            })
+            .collect();
+        let path = format!("/api/tasks/{task}/uploads");
+        let answer = self.send(alice(), Method::POST, &path, Some(json!({ "files": announced }))).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        let key = |bytes: &[u8]| ObjectKey { task: task.parse().unwrap(), image: ImageId::of(bytes) };
+        let keys: Vec<_> = files.iter().map(|(_, bytes)| key(bytes)).collect();
+        for (_, bytes) in files {
+            self.objects.upload(key(&bytes), bytes);
+        }
+        assert!(self.validator.validate(&keys).await.is_empty());
+        for message in self.messages.take_new_subtasks() {
+            self.opener.open(&serde_json::to_string(&message).unwrap()).await.unwrap();
+        }
+    }
+}
+
+/// The document is a file of the repository, so that a change of the interface shows in the diff.
+/// `LAMBEL_BLESS=1` writes it anew.
+#[test]
+fn the_openapi_document_is_the_one_that_is_published() {
+    let made = lambel_http::openapi().to_pretty_json().unwrap() + "\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json");
+    if std::env::var_os("LAMBEL_BLESS").is_some() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    let published = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        made == published,
+        "docs/openapi.json is not what the code says; run with LAMBEL_BLESS=1 and look at the diff"
+    );
+}
+
+#[test]
+fn every_answer_of_every_operation_has_a_shape() {
+    let document = serde_json::to_value(lambel_http::openapi()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut operations = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            operations += 1;
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.contains_key("default"), "{method} {path} has problems");
+            for response in responses.values() {
+                let content = response["content"].as_object().unwrap_or_else(|| panic!("{method} {path}"));
+                assert!(content.values().all(|media| media["schema"].is_object()), "{method} {path}");
+            }
+        }
+    }
+    assert_eq!(operations, 13);
+}
+
+#[tokio::test]
+async fn nothing_under_api_answers_without_a_caller() {
+    let world = World::new();
+    let id = "019aa5a0-5c1e-7e3b-9d7c-1f7d3b0c2a11";
+    let image = ImageId::MIN;
+    let document = serde_json::to_value(lambel_http::openapi()).unwrap();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let path = path.replace("{task}", id).replace("{image}", &image.to_string());
+        for method in methods.as_object().unwrap().keys() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let answer = world.send(None, method.clone(), &path, None).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path}");
+            assert_eq!(answer.problem(), "not-signed-in");
+        }
+    }
+}
+
+#[tokio::test]
+async fn bad_requests_get_a_problem_that_names_what_is_wrong() {
+    let world = World::new();
+    let task = world.task().await;
+    let good = json!({"name": "t", "labels": ["cat", "dog"]});
+    let with = |key: &str, value: Value| {
+        let mut body = good.clone();
+        body[key] = value;
+        body
+    };
+    let many: Vec<_> = (0..1_001).map(|n| n.to_string()).collect();
+    for (body, status, says) in [
+        (with("nmae", json!("x")), 400, "nmae"),
+        (json!({"labels": ["a", "b"]}), 400, "name"),
+        (with("name", json!("")), 422, "name: 1 to 200"),
+        (with("labels", json!(["cat"])), 422, "at least 2"),
+        (with("labels", json!(many)), 422, "1000 labels at most, not 1001"),
+        (with("labels", json!(["cat", "cat"])), 422, "twice"),
+        (with("policy", json!({"quorum": 0})), 422, "policy.quorum is 1 to 100, not 0"),
+        (with("policy", json!({"rule": "dictator"})), 400, "dictator"),
+        (with("instructions", json!("x".repeat(20_001))), 422, "20000"),
+        (with("expected_images", json!(0)), 422, "expected_images"),
+    ] {
+        let answer = world.send(alice(), Method::POST, "/api/tasks", Some(body)).await;
+        assert_eq!(answer.status.as_u16(), status, "{says}: {}", answer.text);
+        answer.problem();
+        assert!(answer.text.contains(says), "{says}: {}", answer.text);
+    }
+    for text in ["", "{", "[]", "null"] {
+        let answer = world.send_text(alice(), Method::POST, "/api/tasks", text.into(), "*/*").await;
+        assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (400, "bad-request"), "{text}");
+    }
+    let huge = format!("{{\"name\":\"{}\"}}", "x".repeat(1_000_000));
+    let answer = world.send_text(alice(), Method::POST, "/api/tasks", huge, "*/*").await;
+    assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (413, "body-too-large"));
+
+    let get = async |path: String| {
+        let answer = world.send(alice(), Method::GET, &path, None).await;
+        (answer.status.as_u16(), answer.problem())
+    };
+    assert_eq!(get("/api/tasks/nonsense".into()).await, (404, "task-not-found".into()));
+    assert_eq!(get(format!("/api/tasks/{task}/images/xyz")).await, (404, "image-not-found".into()));
+    assert_eq!(get(format!("/api/tasks/{task}/images?state=weird")).await, (400, "bad-request".into()));
+    assert_eq!(get(format!("/api/tasks/{task}/images?colour=red")).await, (400, "bad-request".into()));
+    assert_eq!(get(format!("/api/tasks/{task}/results?limit=1001")).await, (422, "invalid".into()));
+    assert_eq!(get(format!("/api/tasks/{task}/results?cursor=..")).await, (422, "invalid".into()));
+    assert_eq!(get("/api/nothing".into()).await, (404, "route-not-found".into()));
+    let put = world.send(alice(), Method::PUT, "/api/tasks", None).await;
+    assert_eq!((put.status.as_u16(), put.problem().as_str()), (405, "method-not-allowed"));
+    let claim = world.send(operator(1), Method::POST, "/api/subtasks/claims", Some(json!({"count": 101}))).await;
+    assert_eq!((claim.status.as_u16(), claim.problem().as_str()), (422, "invalid"));
+}
+
+#[tokio::test]
+async fn roles_are_checked_beside_the_rule() {
+    let world = World::new();
+    let task = world.task().await;
+    let body = json!({"name": "t", "labels": ["a", "b"]});
+    for caller in [operator(1), Some(Caller::new("nobody", []))] {
+        let answer = world.send(caller, Method::POST, "/api/tasks", Some(body.clone())).await;
+        assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (403, "not-allowed"));
+    }
+    let claim = json!({"task": task, "count": 1});
+    let answer = world.send(alice(), Method::POST, "/api/subtasks/claims", Some(claim)).await;
+    assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (403, "not-allowed"));
+
+    // Somebody else's task answers exactly as one that does not exist.
+    let mallory = || Some(Caller::new("mallory", [Role::Client]));
+    let theirs = world.send(mallory(), Method::GET, &format!("/api/tasks/{task}"), None).await;
+    let nobodys = "/api/tasks/019aa5a0-5c1e-7e3b-9d7c-1f7d3b0c2a11";
+    let none = world.send(mallory(), Method::GET, nobodys, None).await;
+    assert_eq!((theirs.status, theirs.text), (none.status, none.text));
+}
+
+#[tokio::test]
+async fn the_job_over_http() {
+    let world = World::new();
+    let task = world.task().await;
+    world.upload(&task, 5).await;
+    let claim = json!({"task": task, "count": 5});
+    let claimed = world.send(operator(1), Method::POST, "/api/subtasks/claims", Some(claim)).await.json();
+    let subtasks = claimed["subtasks"].as_array().unwrap();
+    assert_eq!(subtasks.len(), 5);
+    assert_eq!(claimed["tasks"][0]["labels"], json!(["cat", "dog"]));
+    assert!(!claimed.to_string().contains("alice"), "operators never learn who the client is");
+    let back = json!({"subtasks": [{"task": task, "image": subtasks[4]["image"]}]});
+    let back = world.send(operator(1), Method::DELETE, "/api/subtasks/claims", Some(back)).await;
+    assert_eq!(back.json(), json!({"returned": 1}));
+    let votes: Vec<_> =
+        subtasks[..4].iter().map(|s| json!({"task": task, "image": s["image"], "label": "dog"})).collect();
+    let voted = world.send(operator(1), Method::POST, "/api/subtasks/labels", Some(json!({ "votes": votes }))).await;
+    assert!(voted.json()["votes"].as_array().unwrap().iter().all(|vote| vote["outcome"] == "counted"));
+    let work = world.send(operator(2), Method::GET, "/api/subtasks/work", None).await.json();
+    assert_eq!(work["tasks"][0]["undecided"], 1);
+
+    let path = format!("/api/tasks/{task}/results");
+    let page = world.send(alice(), Method::GET, &format!("{path}?limit=2"), None).await.json();
+    assert_eq!(page["rows"].as_array().unwrap().len(), 2);
+    assert!(page["next"].is_string());
+
+    let lines = |path: String| {
+        world.send_text(alice(), Method::GET, Box::leak(path.into_boxed_str()), String::new(), "application/x-ndjson")
+    };
+    let whole = lines(path.clone()).await;
+    assert_eq!((whole.media_type.as_str(), whole.link.as_deref()), ("application/x-ndjson", None));
+    let rows: Vec<Value> = whole.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), 5);
+    assert_eq!(rows.iter().filter(|row| row["label"] == "dog").count(), 4);
+    let part = lines(format!("{path}?limit=3")).await;
+    let link = part.link.unwrap();
+    let query = link.strip_prefix('<').and_then(|rest| rest.split_once('>')).unwrap().0;
+    let rest = lines(format!("{path}{query}")).await;
+    assert_eq!((part.text + &rest.text, rest.link), (whole.text, None), "the parts make the whole");
+
+    let sealed =
+        world.send(alice(), Method::POST, &format!("/api/tasks/{task}/seal"), Some(json!({"images": 5}))).await;
+    assert_eq!(sealed.json()["state"], "sealed");
+    let few = world.send(alice(), Method::POST, &format!("/api/tasks/{task}/seal"), Some(json!({"images": 4}))).await;
+    assert_eq!((few.status.as_u16(), few.problem().as_str()), (409, "conflict"));
+    let cancelled = world.send(alice(), Method::DELETE, &format!("/api/tasks/{task}"), None).await;
+    assert_eq!(cancelled.json()["state"], "cancelled");
+    let late = world.send(alice(), Method::POST, &format!("/api/tasks/{task}/seal"), Some(json!({"images": 6}))).await;
+    assert_eq!((late.status.as_u16(), late.problem().as_str()), (409, "task-ended"));
+}
+
+#[tokio::test]
+async fn the_open_pages() {
+    let world = World::new();
+    let start = world.send(None, Method::GET, "/", None).await;
+    assert!(start.media_type.starts_with("text/html") && start.text.contains("Lambel"));
+    let document = world.send(None, Method::GET, "/openapi.json", None).await;
+    assert_eq!(document.json(), serde_json::to_value(lambel_http::openapi()).unwrap());
+    let config = world.send(None, Method::GET, "/config.json", None).await;
+    assert_eq!(config.json()["user_pool_id"], "pool");
+    let problem = world.send(None, Method::GET, "/problems/task-not-found", None).await;
+    assert_eq!(problem.status, StatusCode::OK);
+    assert_eq!(world.send(None, Method::GET, "/problems/none", None).await.problem(), "route-not-found");
+}

@@ -1,0 +1,6 @@
+//! The whole system on the local cloud, as clients and operators see it.
+
+#[path = "system/job.rs"]
+mod job;
+#[path = "system/trust.rs"]
+mod trust;
