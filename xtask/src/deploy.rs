@@ -51,12 +51,12 @@ impl Deployment {
 }
 
 /// Brings the instance up to date: environments, emulator, functions, stack, accounts.
-pub(crate) fn up(instance: &Instance, port: Option<u16>) -> Result<Deployment> {
+pub(crate) fn up(instance: &Instance, port: Option<u16>) -> Result<(Deployment, Package)> {
     Venv::Cloud.install()?;
     Venv::Tools.install()?;
     let (cloud, _child) = cloud::start(instance, port, Life::Free)?;
     let package = package::build(instance)?;
-    deploy(instance, cloud, &package)
+    Ok((deploy(instance, cloud, &package)?, package))
 }
 
 /// Deploys a package and writes `cloud.json`.

@@ -67,9 +67,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Up(UpArgs { port }) => deploy::up(&Instance::dev()?, port)?.print(),
+        Command::Up(UpArgs { port }) => deploy::up(&Instance::dev()?, port)?.0.print(),
         Command::Down { wipe } => cloud::down_all(wipe)?,
-        Command::Demo(args) => demo::run(args)?,
+        Command::Demo(args) => demo::run(&args)?,
         Command::Test(args) => return test::run(&args),
         Command::Check => return check::run(),
         Command::Package => {

@@ -19,6 +19,8 @@ pub(crate) struct Package {
     pub(crate) template: PathBuf,
     /// The command line, built in the same go.
     pub(crate) lambel: PathBuf,
+    /// What draws the pictures of the demo.
+    pub(crate) draw_samples: PathBuf,
 }
 
 /// Builds everything that runs and lays it out in the instance's folder.
@@ -26,7 +28,7 @@ pub(crate) fn build(instance: &Instance) -> Result<Package> {
     let functions = functions()?;
     // One call of cargo for all of them, so that what they share is built once.
     let mut built = step("building the functions and the command line", || {
-        let bins = functions.iter().map(String::as_str).chain(["lambel"]);
+        let bins = functions.iter().map(String::as_str).chain(["lambel", "draw-samples"]);
         cargo_build(bins, &instance.log("build"))
     })?;
     let dir = instance.package();
@@ -39,7 +41,8 @@ pub(crate) fn build(instance: &Instance) -> Result<Package> {
     let template = dir.join("template.yaml");
     copy_if_changed(&root().join("template.yaml"), &template)?;
     let lambel = built.remove("lambel").context("no crate has a binary called lambel")?;
-    Ok(Package { template, lambel })
+    let draw_samples = built.remove("draw-samples").context("no crate has a binary called draw-samples")?;
+    Ok(Package { template, lambel, draw_samples })
 }
 
 /// The names of the functions: the folders under `functions/`.

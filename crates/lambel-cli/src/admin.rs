@@ -164,11 +164,19 @@ where
             | "ExpiredTokenException",
         ) => (Exit::NotAllowed, format!("{message}; the AWS credentials of the environment must allow it")),
         Some(code) => (Exit::Failed, format!("{message} ({code})")),
-        None if matches!(error, SdkError::DispatchFailure(_)) => {
-            let advice = "are there AWS credentials in the environment, and is the user pool within reach?";
-            (Exit::TryAgain, format!("{}; {advice}", DisplayErrorContext(&error)))
-        }
-        None => (Exit::Failed, DisplayErrorContext(&error).to_string()),
+        None => match &error {
+            SdkError::DispatchFailure(failed) if failed.is_io() || failed.is_timeout() => (
+                Exit::TryAgain,
+                "the user pool cannot be reached; check the network and run the command again".to_owned(),
+            ),
+            // Before anything is sent, the SDK looks for credentials.
+            SdkError::DispatchFailure(_) => {
+                let advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE";
+                (Exit::NotAllowed, format!("there are no usable AWS credentials in the environment; {advice}"))
+            }
+            SdkError::TimeoutError(_) => (Exit::TryAgain, "the user pool did not answer in time".to_owned()),
+            _ => (Exit::Failed, DisplayErrorContext(&error).to_string()),
+        },
     };
     Failure::new(exit, format!("failed to {what}: {reason}"))
 }

@@ -104,7 +104,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     let policy = Policy::parse(&task.policy).map_err(|error| {
         Failure::new(Exit::Failed, format!("the policy of the task is one that this version does not know: {error}"))
     })?;
-    let (plan, same_image) = Plan::new(policy, task.labels.len(), rows, args.limit_operators);
+    let (plan, same_image) = Plan::new(policy, task.labels.len(), rows, args.limit_operators, args.batch);
     left_out.same_image = same_image;
 
     let report = {

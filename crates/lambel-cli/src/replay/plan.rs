@@ -2,11 +2,13 @@
 //!
 //! The plan follows every image that the file has votes for, with the votes it has got so far, and asks the
 //! task's own rule whether it wants more. An annotator is worth sending when they have votes for images that
-//! are open and want more than is promised by others; whoever has the most of them goes first.
+//! are open and want more than is promised by others; whoever has the most of them goes first, and among those who
+//! have more than a turn can take, whoever has voted least.
 //!
 //! It ends: every turn of an annotator casts a vote, or counts against [`EMPTY_TURNS`].
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
@@ -85,6 +87,8 @@ pub(crate) struct Plan {
     players: Vec<Player>,
     /// How many annotators may be sent in all.
     limit: usize,
+    /// How many votes a turn is planned to bring at most.
+    batch: usize,
     ended: bool,
 }
 
@@ -96,6 +100,7 @@ impl Plan {
         labels: usize,
         votes: impl IntoIterator<Item = (String, ImageId, LabelIndex)>,
         limit: Option<usize>,
+        batch: u32,
     ) -> (Self, u64) {
         let mut plan = Self {
             policy,
@@ -103,6 +108,7 @@ impl Plan {
             images: HashMap::new(),
             players: Vec::new(),
             limit: limit.unwrap_or(usize::MAX),
+            batch: batch as usize,
             ended: false,
         };
         let mut places: HashMap<String, Annotator> = HashMap::new();
@@ -178,7 +184,8 @@ impl Plan {
             return Next::Over;
         }
         let room = self.has_room();
-        let mut best = (0, None);
+        let mut best = (0, Reverse(usize::MAX));
+        let mut chosen = None;
         let mut soonest: Option<Duration> = None;
         let mut others_at_work = false;
         for (place, player) in self.players.iter().enumerate() {
@@ -190,16 +197,18 @@ impl Plan {
                         soonest = Some(soonest.map_or(wait, |soonest| soonest.min(wait)));
                     }
                 }
-                Status::Waiting | Status::Resting(_) if player.hopes > best.0 && (player.started || room) => {
-                    let useful = self.useful(place);
-                    if useful > best.0 {
-                        best = (useful, Some(place));
+                Status::Waiting | Status::Resting(_) if player.hopes > 0 && (player.started || room) => {
+                    // Of those who could fill a turn, whoever has voted least: then all of them get to play.
+                    let rank = (self.useful(place), Reverse(player.cast.len()));
+                    if rank.0 > 0 && rank > best {
+                        best = rank;
+                        chosen = Some(place);
                     }
                 }
                 Status::Waiting | Status::Resting(_) | Status::Done => {}
             }
         }
-        if let (_, Some(place)) = best {
+        if let Some(place) = chosen {
             self.start(place);
             return Next::Play(place);
         }
@@ -211,7 +220,7 @@ impl Plan {
     }
 
     fn start(&mut self, place: Annotator) {
-        let promises: Vec<_> = self.todo(place).filter(|image| self.unpromised(image) > 0).collect();
+        let promises: Vec<_> = self.todo(place).filter(|image| self.unpromised(image) > 0).take(self.batch).collect();
         for image in &promises {
             if let Some(image) = self.images.get_mut(image) {
                 image.promised += 1;
@@ -270,8 +279,10 @@ impl Plan {
         self.players[place].ballots.keys().copied().filter(|image| self.wanted(image) > 0)
     }
 
+    /// How many votes one turn of an annotator could bring: a batch at most.
     fn useful(&self, place: Annotator) -> usize {
-        self.todo(place).filter(|image| self.unpromised(image) > 0).count()
+        // Most have far fewer; the cheap bound spares a look at every ballot of the others.
+        self.todo(place).filter(|image| self.unpromised(image) > 0).take(self.batch).count()
     }
 
     /// The annotator's vote for an image, unless it is cast already.
@@ -408,7 +419,7 @@ mod tests {
     fn plan(votes: &[(&str, &str)], limit: Option<usize>) -> Plan {
         let policy = Policy::parse(&PolicyFields { quorum: Some(2), ..PolicyFields::default() }).unwrap();
         let rows = votes.iter().map(|(annotator, item)| ((*annotator).to_owned(), image(item), LabelIndex(0)));
-        let (mut plan, left_out) = Plan::new(policy, 2, rows, limit);
+        let (mut plan, left_out) = Plan::new(policy, 2, rows, limit, 100);
         assert_eq!(left_out, 0);
         votes.iter().for_each(|(_, item)| plan.learn(image(item), Standing::Open, []));
         plan
@@ -417,6 +428,27 @@ mod tests {
     fn vote(plan: &mut Plan, place: Annotator, item: &str) {
         let operator = operator(plan.name(place));
         plan.voted(place, &operator, image(item), false);
+    }
+
+    #[test]
+    fn whoever_has_voted_least_goes_first_where_everybody_has_plenty() {
+        let rows = ["a", "b", "c"].iter().flat_map(|annotator| {
+            (0..9).map(|item| ((*annotator).to_owned(), image(&item.to_string()), LabelIndex(0)))
+        });
+        let policy = Policy::parse(&PolicyFields { quorum: Some(3), ..PolicyFields::default() }).unwrap();
+        let (mut plan, _) = Plan::new(policy, 2, rows, None, 2);
+        (0..9).for_each(|item| plan.learn(image(&item.to_string()), Standing::Open, []));
+        let now = Instant::now();
+        let mut order = Vec::new();
+        for item in 0..6 {
+            let Next::Play(place) = plan.next(now) else { panic!("there is work") };
+            vote(&mut plan, place, &item.to_string());
+            plan.rest(place, true, Duration::ZERO, now);
+            order.push(place);
+        }
+        order[..3].sort_unstable();
+        order[3..].sort_unstable();
+        assert_eq!(order, [0, 1, 2, 0, 1, 2]);
     }
 
     #[test]
@@ -462,7 +494,7 @@ mod tests {
     #[test]
     fn images_that_are_not_open_yet_are_waited_for() {
         let policy = Policy::default();
-        let (mut plan, _) = Plan::new(policy, 2, [("a".to_owned(), image("1"), LabelIndex(0))], None);
+        let (mut plan, _) = Plan::new(policy, 2, [("a".to_owned(), image("1"), LabelIndex(0))], None, 100);
         let now = Instant::now();
         assert!(matches!(plan.next(now), Next::Wait(_)) && plan.expects_images());
         plan.learn(image("1"), Standing::Open, []);
@@ -506,7 +538,7 @@ mod tests {
     #[test]
     fn two_names_of_one_image_are_one_vote() {
         let rows = [0, 1].map(|label| ("a".to_owned(), image("same"), LabelIndex(label)));
-        let (plan, left_out) = Plan::new(Policy::default(), 2, rows, None);
+        let (plan, left_out) = Plan::new(Policy::default(), 2, rows, None, 100);
         assert_eq!((plan.ballot(0, &image("same")), left_out), (Some(LabelIndex(0)), 1));
     }
 

@@ -229,6 +229,11 @@ impl<'a> Stage<'a> {
             actor.tally.returned += returned?;
             let receipts = voted?;
             turn.voted |= self.note(place, actor, &receipts);
+            // A whole batch: others may want to play too.
+            if receipts.len() >= self.options.batch as usize {
+                turn.wait = Some(Duration::ZERO);
+                return Ok(turn);
+            }
 
             let news = images.iter().filter(|image| actor.seen.insert(**image)).count();
             if news > 0 {
@@ -309,8 +314,8 @@ impl<'a> Stage<'a> {
         }
         if taken {
             *lock(&self.active) = Instant::now();
-            let (closed, all) = plan.closed_of_all();
-            self.progress.set(closed as u64, || format!("images of {all} decided"));
+            let (closed, _) = plan.closed_of_all();
+            self.progress.set(closed as u64, || "images decided".to_owned());
         }
         taken
     }
