@@ -197,7 +197,10 @@ impl Plan {
                         soonest = Some(soonest.map_or(wait, |soonest| soonest.min(wait)));
                     }
                 }
-                Status::Waiting | Status::Resting(_) if player.hopes > 0 && (player.started || room) => {
+                // Who cannot come up to the best so far is not counted: with many annotators that is most of them.
+                Status::Waiting | Status::Resting(_)
+                    if player.hopes.min(self.batch) >= best.0.max(1) && (player.started || room) =>
+                {
                     // Of those who could fill a turn, whoever has voted least: then all of them get to play.
                     let rank = (self.useful(place), Reverse(player.cast.len()));
                     if rank.0 > 0 && rank > best {
