@@ -22,7 +22,7 @@ pub(crate) const REGION: &str = "us-east-1";
 
 const DEFAULT_PORT: u16 = 4566;
 const START_LIMIT: Duration = Duration::from_secs(60);
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(90);
 
 /// A running emulator.
 #[derive(Debug, Clone, Copy)]

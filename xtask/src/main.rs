@@ -1,9 +1,10 @@
-//! The developer's commands: `cargo xtask up | down | demo | test | check | package`.
+//! The developer's commands: `cargo xtask up | down | demo | bench | test | check | package`.
 //!
 //! What they make lies in the ignored folder `.lambel/` of the checkout, see [`instance`].
 //! They know AWS only through its command line, so that `xtask` itself builds in seconds.
 
 mod accounts;
+mod bench;
 mod check;
 mod cloud;
 mod demo;
@@ -40,6 +41,8 @@ enum Command {
     },
     /// Show the whole job on the local cloud: upload, label, results
     Demo(demo::Args),
+    /// Put load on the local cloud and print what it shows
+    Bench(bench::Args),
     /// Run all tests, on a local cloud of their own
     Test(test::Args),
     /// Formatting, lints, documentation and the template
@@ -70,6 +73,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Up(UpArgs { port }) => deploy::up(&Instance::dev()?, port)?.0.print(),
         Command::Down { wipe } => cloud::down_all(wipe)?,
         Command::Demo(args) => demo::run(&args)?,
+        Command::Bench(args) => return bench::run(&args),
         Command::Test(args) => return test::run(&args),
         Command::Check => return check::run(),
         Command::Package => {

@@ -18,9 +18,7 @@ pub(crate) async fn run(context: &Context) -> Outcome {
     let rows: Vec<_> = answer
         .tasks
         .iter()
-        .map(|work| {
-            vec![work.task.task.to_string(), format!("{} undecided", work.undecided), printable(&work.task.name)]
-        })
+        .map(|work| vec![work.task.to_string(), format!("{} undecided", work.undecided), printable(&work.name)])
         .collect();
     context.out.line(&columns(&rows))
 }

@@ -399,7 +399,7 @@ pub struct ClaimAnswer {
     pub subtasks: Vec<LeasedSubtask>,
     /// The tasks that the subtasks belong to.
     pub tasks: Vec<WorkTask>,
-    /// There is less than was asked for; ask again after this many seconds.
+    /// There is nothing to hand out now; ask again after this many seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
 }
@@ -411,7 +411,8 @@ pub struct LeasedSubtask {
     pub task: TaskId,
     /// The image.
     pub image: ImageId,
-    /// Where the picture can be read, for as long as the lease lasts and a minute more.
+    /// Where the picture can be read. If it answers 403 before the lease ends, claim again: the same subtasks come
+    /// with new addresses.
     pub url: String,
     /// The media type of what is there.
     pub media_type: String,
@@ -444,12 +445,15 @@ pub struct WorkAnswer {
     pub tasks: Vec<WorkSummary>,
 }
 
-/// A task that has work.
+/// A task that has work. Its labels and instructions come with what is claimed.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WorkSummary {
-    /// The task.
-    #[serde(flatten)]
-    pub task: WorkTask,
+    /// Its id.
+    pub task: TaskId,
+    /// What it is called.
+    pub name: String,
+    /// How many labels there are to choose from.
+    pub labels: u32,
     /// Images that are not decided. The operator may have voted on some of them already.
     pub undecided: u64,
 }

@@ -46,6 +46,6 @@ pub const PAGE_ROWS: u32 = 1_000;
 pub const PAGE_ROWS_DEFAULT: u32 = 100;
 /// A request body, in bytes.
 pub const BODY_BYTES: usize = 1_000_000;
-/// A response body, in bytes, at which a stream of rows ends and names the next page. A function can answer
-/// with 6 MB at most, and JSON in JSON needs escapes.
+/// A page of rows, in bytes: where it would be longer it ends, and names the next page. A function can answer with
+/// 6 MB at most; as JSON in JSON, or as base64, the same rows need a third more.
 pub const RESPONSE_BYTES: usize = 4_000_000;

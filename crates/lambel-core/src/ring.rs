@@ -39,6 +39,14 @@ impl Shards {
         u16::from_be_bytes([first, second]).checked_shr(16 - bits).unwrap_or(0)
     }
 
+    /// The first place of a shard.
+    pub fn first_place(self, shard: u16) -> ImageId {
+        let mut digest = [0; 32];
+        let bits = u32::from(shard) << (16 - self.0.trailing_zeros());
+        digest[..2].copy_from_slice(&bits.to_be_bytes()[2..]);
+        ImageId::from_digest(digest)
+    }
+
     /// The stretches of the ring that make one full round from `place`: each within one shard, the first from
     /// `place` on, the last up to just before it.
     pub fn round(self, place: &ImageId) -> impl Iterator<Item = Stretch> + use<> {
@@ -113,6 +121,19 @@ mod tests {
         ImageId::from_digest(digest)
     }
 
+    /// The place just before another.
+    fn before(place: ImageId) -> [u8; 32] {
+        let mut digest = *place.digest();
+        for byte in digest.iter_mut().rev() {
+            let (less, borrowed) = byte.overflowing_sub(1);
+            *byte = less;
+            if !borrowed {
+                break;
+            }
+        }
+        digest
+    }
+
     #[test]
     fn first_bits_name_the_shard() {
         let four = Shards::for_images(Some(100));
@@ -121,6 +142,13 @@ mod tests {
         assert_eq!(most.of(&image(0xfe)), 254);
         assert_eq!(most.count(), 256);
         assert_eq!(Shards::for_images(None).count(), 16);
+        for shards in [four, most] {
+            for shard in shards.all() {
+                let first = shards.first_place(shard);
+                assert_eq!(shards.of(&first), shard);
+                assert!(shard == 0 || shards.of(&ImageId::from_digest(before(first))) == shard - 1);
+            }
+        }
         assert_eq!(Shards::for_images(Some(2_000_000)).count(), 64);
     }
 

@@ -343,8 +343,14 @@ impl Subtask {
                 if earlier == Some(vote.answer) {
                     return Ok(Cast::Unchanged);
                 }
-                // No lease counts as expired here: a slot that is promised to somebody is not free.
-                if earlier.is_none() && !leased && !(held && self.free_slots(policy, labels, Timestamp::default()) > 0)
+                // What needs a slot that was not kept for it: a first vote without a lease, and a label in the
+                // place of an abstention, which takes no slot. No lease counts as expired here: a slot that is
+                // promised to somebody is not free.
+                let first = earlier.is_none();
+                let takes_slot = vote.answer.label().is_some() && earlier.is_none_or(|answer| answer.label().is_none());
+                if !leased
+                    && (first || takes_slot)
+                    && !((held || !first) && self.free_slots(policy, labels, Timestamp::default()) > 0)
                 {
                     return Err(NotLeased);
                 }
@@ -460,6 +466,19 @@ mod tests {
         // Now one vote and one lease: even if that lease has long expired, its slot is promised.
         assert_eq!(s.cast(&op(3), label(0), true, &policy(), LABELS), Err(NotLeased));
         assert_eq!(s.cast(&op(2), label(0), false, &policy(), LABELS), Ok(Cast::Counted));
+    }
+
+    #[test]
+    fn an_abstention_can_become_a_label_only_while_a_slot_is_free() {
+        let abstention = Vote { answer: Answer::Abstain(Abstention::Unclear), ..label(0) };
+        let mut s = subtask();
+        s.lease(&op(1), later(), NOW());
+        assert_eq!(s.cast(&op(1), abstention, false, &policy(), LABELS), Ok(Cast::Counted));
+        s.lease(&op(2), later(), NOW());
+        let mut free = s.clone();
+        assert_eq!(free.cast(&op(1), label(0), false, &policy(), LABELS), Ok(Cast::Replaced));
+        s.lease(&op(3), later(), NOW());
+        assert_eq!(s.cast(&op(1), label(0), false, &policy(), LABELS), Err(NotLeased), "both slots are promised");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use lambel_core::{
     },
     limits,
 };
-use lambel_service::tasks::Tasks;
+use lambel_service::{results::cursor_of, tasks::Tasks};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -204,27 +204,40 @@ async fn results(
     if !headers.get_all(header::ACCEPT).iter().any(accepts) {
         return Ok(Json(tasks.results(&caller, task, &query).await?).into_response());
     }
-    let mut left = query.limit;
+    let limit = query.limit;
+    let mut left = limit.map_or(usize::MAX, |limit| limit as usize);
     let mut lines = Vec::new();
-    loop {
-        query.limit = Some(left.unwrap_or(limits::PAGE_ROWS));
+    let mut next = None;
+    'pages: loop {
+        query.limit = Some(limits::PAGE_ROWS.min(u32::try_from(left).unwrap_or(u32::MAX)));
         let page = tasks.results(&caller, task, &query).await?;
-        left = left.map(|left| left.saturating_sub(page.rows.len() as u32));
         for row in &page.rows {
+            let before = lines.len();
             serde_json::to_writer(&mut lines, row).map_err(|error| {
                 tracing::error!(%error, "row cannot be written");
                 Problem::new(crate::problem::FAILED, "a row cannot be written")
             })?;
             lines.push(b'\n');
+            if lines.len() > limits::RESPONSE_BYTES && before > 0 {
+                lines.truncate(before);
+                break 'pages;
+            }
+            left -= 1;
+            next = Some(cursor_of(row));
         }
-        query.cursor = page.next;
-        if query.cursor.is_none() || left == Some(0) || lines.len() >= limits::RESPONSE_BYTES {
+        if page.next.is_none() {
+            next = None;
             break;
         }
+        if left == 0 {
+            break;
+        }
+        query.cursor = page.next;
     }
     let mut response = ([(header::CONTENT_TYPE, JSON_LINES)], lines).into_response();
-    if let Some(cursor) = query.cursor
-        && let Ok(link) = HeaderValue::from_str(&format!("<?cursor={}>; rel=\"next\"", encode(&cursor)))
+    let limit = limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
+    if let Some(cursor) = next
+        && let Ok(link) = HeaderValue::from_str(&format!("<?cursor={}{limit}>; rel=\"next\"", encode(&cursor)))
     {
         response.headers_mut().insert(header::LINK, link);
     }

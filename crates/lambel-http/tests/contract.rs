@@ -1,6 +1,10 @@
 //! The HTTP interface over the use cases in memory, and its OpenAPI document.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -128,7 +132,10 @@ impl World {
         }
         assert!(self.validator.validate(&keys).await.is_empty());
         for message in self.messages.take_new_subtasks() {
-            self.opener.open(&serde_json::to_string(&message).unwrap()).await.unwrap();
+            self.opener
+                .open(&serde_json::to_string(&message).unwrap(), Instant::now() + Duration::from_secs(60))
+                .await
+                .unwrap();
         }
     }
 }
@@ -294,6 +301,7 @@ async fn the_job_over_http() {
     assert_eq!(rows.len(), 5);
     assert_eq!(rows.iter().filter(|row| row["label"] == "dog").count(), 4);
     let part = lines(format!("{path}?limit=3")).await;
+    assert_eq!(part.text.lines().count(), 3);
     let link = part.link.unwrap();
     let query = link.strip_prefix('<').and_then(|rest| rest.split_once('>')).unwrap().0;
     let rest = lines(format!("{path}{query}")).await;

@@ -141,8 +141,20 @@ async fn a_task_changes_only_from_what_it_was(store: &dyn Store) {
     assert!(!store.replace_task(&cancelled).await.expect("replace"), "it is sealed by now");
     assert_eq!(store.task(before.id).await.expect("read"), Some(sealed.clone()));
 
-    let active =
-        |id: TaskId| async move { store.active_tasks(1_000).await.expect("list").iter().any(|task| task.id == id) };
+    let active = async |id: TaskId| {
+        let mut after = None;
+        loop {
+            let (page, more) = store.active_tasks(after, 7).await.expect("list");
+            assert!(page.len() <= 7 && page.is_sorted_by_key(|task| task.id));
+            if page.iter().any(|task| task.id == id) {
+                return true;
+            }
+            if more.is_none() {
+                return false;
+            }
+            after = more;
+        }
+    };
     assert!(active(before.id).await);
     sealed.cancel(now()).expect("cancel");
     assert!(store.replace_task(&sealed).await.expect("replace"));

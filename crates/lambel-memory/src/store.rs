@@ -78,9 +78,13 @@ impl Store for MemoryStore {
         Ok(own.filter(|task| before.is_none_or(|before| task.id < before)).take(limit as usize).cloned().collect())
     }
 
-    async fn active_tasks(&self, limit: u32) -> StoreResult<Vec<Task>> {
+    async fn active_tasks(&self, after: Option<TaskId>, limit: u32) -> StoreResult<(Vec<Task>, Option<TaskId>)> {
         let tables = lock(&self.tables);
-        Ok(tables.tasks.values().filter(|task| !task.state.is_final()).take(limit as usize).cloned().collect())
+        let active = tables.tasks.values().filter(|task| !task.state.is_final());
+        let page: Vec<_> =
+            active.filter(|task| after.is_none_or(|after| task.id > after)).take(limit as usize).cloned().collect();
+        let more = page.last().filter(|_| page.len() == limit as usize).map(|task| task.id);
+        Ok((page, more))
     }
 
     async fn replace_task(&self, task: &Task) -> StoreResult<bool> {

@@ -1,6 +1,6 @@
 //! Opening: a recorded picture gets what it needs before people see it, and goes into the pool.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use futures::{StreamExt, stream};
 use lambel_core::{Subtask, SubtaskState, Task, event::NewSubtasks, limits, subtask::Preview};
@@ -59,7 +59,9 @@ impl Opener {
     /// Retry decision: if any image could not be opened the message comes back; those that are open by then are
     /// passed over. A body that cannot be read fails too, so that it ends in the dead-letter queue, where it
     /// is seen. Subtasks that are gone, or of a task that is over, are done with.
-    pub async fn open(&self, body: &str) -> Result<(), OpenError> {
+    ///
+    /// What has not been begun when `deadline` comes is left for the next time.
+    pub async fn open(&self, body: &str, deadline: Instant) -> Result<(), OpenError> {
         let NewSubtasks { task: id, images } = serde_json::from_str(body)?;
         let Some(task) = self.store.task(id).await?.filter(|task| !task.state.is_final()) else {
             tracing::warn!(task = %id, "subtasks left alone: no such task, or it is over");
@@ -70,7 +72,7 @@ impl Opener {
             subtasks.into_iter().filter(|subtask| subtask.state == SubtaskState::Preparing).collect();
         let opened = stream::iter(&waiting)
             .map(|subtask| async {
-                let outcome = self.open_one(&task, subtask).await;
+                let outcome = self.open_one(&task, subtask, deadline).await;
                 if let Err(error) = &outcome {
                     tracing::warn!(task = %id, image = %subtask.image, %error, "subtask not opened");
                 }
@@ -84,18 +86,21 @@ impl Opener {
         if opened < waiting.len() { Err(OpenError::Images(waiting.len() - opened)) } else { Ok(()) }
     }
 
-    async fn open_one(&self, task: &Task, subtask: &Subtask) -> Result<(), StoreError> {
+    async fn open_one(&self, task: &Task, subtask: &Subtask, deadline: Instant) -> Result<(), StoreError> {
         let media_type = match subtask.preview {
-            Preview::Wanted => Some(self.make_preview(subtask).await?),
+            Preview::Wanted => Some(self.make_preview(subtask, deadline).await?),
             Preview::NotNeeded | Preview::Made { .. } => None,
         };
         self.store.open(task, subtask.image, media_type.as_deref()).await?;
         Ok(())
     }
 
-    async fn make_preview(&self, subtask: &Subtask) -> Result<String, StoreError> {
+    async fn make_preview(&self, subtask: &Subtask, deadline: Instant) -> Result<String, StoreError> {
         let key = ObjectKey { task: subtask.task, image: subtask.image };
         let permit = Arc::clone(&self.previews).acquire_owned().await;
+        if Instant::now() >= deadline {
+            return Err(StoreError::Busy("no time left".to_owned()));
+        }
         let Fetched::Bytes(bytes) = self.objects.fetch(key, limits::IMAGE_BYTES).await? else {
             return Err(StoreError::Failed(format!("upload {key} is gone")));
         };

@@ -2,13 +2,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
-    ImageId, OperatorId, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
+    ImageId, OperatorId, Shards, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
     api::{
         Claim, ClaimAnswer, LeasedSubtask, ReturnAnswer, ReturnLeases, SubmitVotes, SubmittedVote, VoteAnswer,
         VoteOutcome, VoteReceipt, WorkAnswer, WorkSummary, WorkTask,
@@ -38,11 +38,15 @@ const READ_AT_ONCE: usize = 100;
 /// Stretches of the ring that one claim looks into. The walk goes on from there with the next claim.
 const STRETCHES_PER_CLAIM: usize = 20;
 /// How long a shard that was seen empty is not looked into.
-const EMPTY_FOR: Duration = Duration::from_secs(2);
+const EMPTY_FOR: Duration = Duration::from_secs(4);
 /// How long an expired lease stays on the operator's record, so that a late vote can be honoured.
 const REMEMBERED_FOR: Duration = Duration::from_secs(3_600);
-/// Tasks that a claim without a task, or a list of work, looks at.
+/// Tasks that a claim without a task looks at, and tasks of a list of work.
 const ACTIVE_TASKS: u32 = 50;
+/// Operators of whom it is remembered where in the list of tasks their last claim ended.
+const REMEMBERED_OPERATORS: usize = 10_000;
+/// Pages of tasks that a list of work looks at.
+const WORK_PAGES: usize = 10;
 /// What is said to an operator for whom there is nothing, in seconds.
 const RETRY_AFTER: u32 = 3;
 /// The same, where the walk has not come round yet.
@@ -56,6 +60,9 @@ pub struct Operators {
     clock: SharedClock,
     /// Shards whose pool was seen empty, and until when that is believed.
     empty: Arc<Mutex<HashMap<(TaskId, u16), Timestamp>>>,
+    /// The last task that the last claim of an operator looked at without finding enough, where there were more
+    /// behind it: the next one goes on there, so that tasks without work do not hide those behind them.
+    looked: Arc<Mutex<HashMap<OperatorId, TaskId>>>,
 }
 
 /// What a claim got in one task.
@@ -69,7 +76,7 @@ struct Handed {
 impl Operators {
     /// Over these ports.
     pub fn new(store: SharedStore, objects: SharedObjects, clock: SharedClock) -> Self {
-        Self { store, objects, clock, empty: Arc::default() }
+        Self { store, objects, clock, empty: Arc::default(), looked: Arc::default() }
     }
 
     /// Hands out work: first what the operator holds and has not voted on, then new leases.
@@ -79,7 +86,8 @@ impl Operators {
             return Err(Error::invalid("count", format!("1 to {}", limits::CLAIM_COUNT)));
         }
         let wanted = request.count as usize;
-        let mut handed = Vec::new();
+        let mut handed: Vec<Handed> = Vec::new();
+        let mut all_round = true;
         match request.task {
             Some(id) => {
                 let (task, desk) = self.desk(id, &operator).await?;
@@ -90,8 +98,11 @@ impl Operators {
                 handed.push(self.claim_in(task, desk, &operator, wanted).await?);
             }
             None => {
-                for task in self.store.active_tasks(ACTIVE_TASKS).await? {
-                    let missing = wanted - handed.iter().map(|h: &Handed| h.subtasks.len()).sum::<usize>();
+                let after = lock(&self.looked).remove(&operator);
+                let (tasks, more) = self.store.active_tasks(after, ACTIVE_TASKS).await?;
+                let missing = |handed: &[Handed]| wanted - handed.iter().map(|h| h.subtasks.len()).sum::<usize>();
+                for task in tasks {
+                    let missing = missing(&handed);
                     if missing == 0 {
                         break;
                     }
@@ -99,6 +110,14 @@ impl Operators {
                     if let Some(task) = task.filter(|task| !task.state.is_final()) {
                         handed.push(self.claim_in(task, desk, &operator, missing).await?);
                     }
+                }
+                if let Some(last) = more.filter(|_| missing(&handed) > 0) {
+                    all_round = false;
+                    let mut looked = lock(&self.looked);
+                    if looked.len() >= REMEMBERED_OPERATORS {
+                        looked.clear();
+                    }
+                    looked.insert(operator.clone(), last);
                 }
             }
         }
@@ -110,7 +129,7 @@ impl Operators {
                 subtasks.push(self.leased(subtask, *until, now).await?);
             }
         }
-        let retry_after = match (subtasks.is_empty(), handed.iter().all(|h| h.came_round)) {
+        let retry_after = match (subtasks.is_empty(), all_round && handed.iter().all(|h| h.came_round)) {
             (false, _) => None,
             (true, true) => Some(RETRY_AFTER),
             (true, false) => Some(RETRY_SOON),
@@ -184,7 +203,8 @@ impl Operators {
                     free.push(subtask);
                 }
             }
-            let room = limits::LIVE_LEASES.saturating_sub(held.len());
+            // What was voted on, or has gone to others, is no live lease any more.
+            let room = limits::LIVE_LEASES.saturating_sub(held.len() - gone.len());
             let fresh = |handed: &BTreeMap<ImageId, _>| handed.keys().filter(|i| !held.contains(i)).count();
             let mut free = free.into_iter();
             while handed.len() < wanted && fresh(&handed) < room {
@@ -217,7 +237,7 @@ impl Operators {
             let Some(stretch) = walk.next() else { break };
             let missing = (limit - found.len()) as u32;
             if self.believed_empty(task.id, stretch.shard, now) {
-                walk.exhausted();
+                walk.skipped();
                 continue;
             }
             let images = self.store.pool(task, stretch, missing).await?;
@@ -356,8 +376,10 @@ impl Operators {
             }
         }
         for (id, closings) in decided {
-            if let Some(task) = &desks[&id].0 {
-                self.close(task, closings).await;
+            let Some(task) = &desks[&id].0 else { continue };
+            if !self.close(task, closings).await {
+                // The votes are stored. Sent again they are unchanged, and the decision is closed.
+                return Err(Error::Contended);
             }
         }
 
@@ -374,22 +396,22 @@ impl Operators {
         Ok(VoteAnswer { votes: request.votes.iter().zip(outcomes).map(receipt).collect() })
     }
 
-    /// Closes decided subtasks of one task. The votes are stored and acknowledged by now: if this does not
-    /// work out, the next claim or the next vote that meets the subtask closes it.
-    async fn close(&self, task: &Task, mut closings: Vec<Closing>) {
+    /// Closes decided subtasks of one task, and says whether that worked out. If not, the same votes sent again,
+    /// the next claim that meets the subtasks, or the sweep closes them.
+    async fn close(&self, task: &Task, mut closings: Vec<Closing>) -> bool {
         for _ in 0..CLOSE_TRIES {
             if closings.is_empty() {
-                return;
+                return true;
             }
             match self.close_once(task, &closings).await {
                 Ok(again) => closings = again,
                 Err(error) => {
                     tracing::warn!(task = %task.id, %error, subtasks = closings.len(), "decided subtasks not closed");
-                    return;
+                    return false;
                 }
             }
         }
-        tracing::warn!(task = %task.id, subtasks = closings.len(), "decided subtasks not closed: contended");
+        closings.is_empty()
     }
 
     /// One try. What has changed in between is read and decided again; what is decided still is returned.
@@ -441,17 +463,28 @@ impl Operators {
     /// The tasks that have work.
     pub async fn work(&self, caller: &Caller) -> Result<WorkAnswer> {
         caller.operator()?;
-        let tasks = self.store.active_tasks(ACTIVE_TASKS).await?;
-        let summary = |task: &Task| {
-            let (store, task) = (self.store.clone(), task.clone());
-            async move {
-                let undecided = store.counts(&task).await?.undecided();
-                Ok::<_, Error>(WorkSummary { task: work_task(&task), undecided })
+        let mut found = Vec::new();
+        let mut after = None;
+        for _ in 0..WORK_PAGES {
+            let (tasks, more) = self.store.active_tasks(after, ACTIVE_TASKS).await?;
+            let summary = |task: &Task| {
+                let (store, task) = (self.store.clone(), task.clone());
+                async move {
+                    let undecided = store.counts(&task).await?.undecided();
+                    let labels = task.labels.len() as u32;
+                    Ok::<_, Error>(WorkSummary { task: task.id, name: task.name, labels, undecided })
+                }
+            };
+            let summaries: Vec<_> = tasks.iter().map(summary).collect();
+            let summaries: Vec<_> = stream::iter(summaries).buffered(AT_ONCE).try_collect().await?;
+            found.extend(summaries.into_iter().filter(|summary| summary.undecided > 0));
+            after = more;
+            if after.is_none() || found.len() >= ACTIVE_TASKS as usize {
+                break;
             }
-        };
-        let summaries: Vec<_> = tasks.iter().map(summary).collect();
-        let summaries: Vec<_> = stream::iter(summaries).buffered(AT_ONCE).try_collect().await?;
-        Ok(WorkAnswer { tasks: summaries.into_iter().filter(|summary| summary.undecided > 0).collect() })
+        }
+        found.truncate(ACTIVE_TASKS as usize);
+        Ok(WorkAnswer { tasks: found })
     }
 
     async fn leased(&self, subtask: &Subtask, until: Timestamp, now: Timestamp) -> Result<LeasedSubtask> {
@@ -476,15 +509,19 @@ impl Operators {
     }
 
     fn believed_empty(&self, task: TaskId, shard: u16, now: Timestamp) -> bool {
-        let empty = self.empty.lock().unwrap_or_else(PoisonError::into_inner);
+        let empty = lock(&self.empty);
         empty.get(&(task, shard)).is_some_and(|until| *until > now)
     }
 
     fn remember_empty(&self, task: TaskId, shard: u16, now: Timestamp) {
-        let mut empty = self.empty.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut empty = lock(&self.empty);
         empty.retain(|_, until| *until > now);
         empty.insert((task, shard), now.plus(EMPTY_FOR));
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why a vote is not kept.
@@ -522,6 +559,7 @@ fn work_task(task: &Task) -> WorkTask {
 
 /// One round through the ring, from the operator's place, a stretch at a time.
 struct Walk {
+    shards: Shards,
     stretches: Box<dyn Iterator<Item = Stretch> + Send>,
     current: Option<Stretch>,
     looked_into: usize,
@@ -535,7 +573,7 @@ struct Walk {
 impl Walk {
     fn new(task: &Task, place: ImageId) -> Self {
         let stretches = Box::new(task.shards.round(&place));
-        Self { stretches, current: None, looked_into: 0, came_round: false, place, looked: place }
+        Self { shards: task.shards, stretches, current: None, looked_into: 0, came_round: false, place, looked: place }
     }
 
     /// The stretch to look into next.
@@ -563,10 +601,16 @@ impl Walk {
 
     /// Nothing more in the current stretch.
     fn exhausted(&mut self) {
-        if let Some(Stretch { before: Some(before), .. }) = self.current {
-            self.looked = before;
+        if let Some(Stretch { shard, before, .. }) = self.current.take() {
+            let next_shard = (shard + 1) % self.shards.count();
+            self.looked = before.unwrap_or_else(|| self.shards.first_place(next_shard));
         }
-        self.current = None;
+    }
+
+    /// The current stretch is known to be empty: it cost nothing.
+    fn skipped(&mut self) {
+        self.looked_into -= 1;
+        self.exhausted();
     }
 
     /// The candidates up to this one are dealt with.

@@ -116,8 +116,9 @@ pub trait Store: Send + Sync {
     /// A client's tasks, the newest first, from before `before`. May lag behind by a moment.
     async fn tasks_of(&self, owner: &ClientId, before: Option<TaskId>, limit: u32) -> StoreResult<Vec<Task>>;
 
-    /// The tasks that are open or sealed, the oldest first. May lag behind by a moment.
-    async fn active_tasks(&self, limit: u32) -> StoreResult<Vec<Task>>;
+    /// The tasks that are open or sealed, the oldest first, from behind `after`. May lag behind by a moment. The
+    /// id is that of the last row, where there may be more behind it.
+    async fn active_tasks(&self, after: Option<TaskId>, limit: u32) -> StoreResult<(Vec<Task>, Option<TaskId>)>;
 
     /// Replaces a task by what it has become, if its `rev` is still the one before. False if it is not. A task
     /// that has ended leaves the list of active tasks in the same step.

@@ -32,6 +32,11 @@ pub(crate) fn page_limit(limit: Option<u32>) -> Result<u32> {
     }
 }
 
+/// The cursor of what is behind a row.
+pub fn cursor_of(row: &ResultRow) -> String {
+    format!("{}/{}", row.image, row.name)
+}
+
 fn parse_cursor(cursor: &str) -> Result<FilePlace> {
     let bad = || Error::invalid("cursor", "this is not a cursor");
     let (image, name) = match cursor.split_once('/') {
@@ -53,14 +58,22 @@ impl Tasks {
         let mut images: Vec<_> = files.iter().map(|file| file.image).collect();
         images.dedup();
         let subtasks = self.known(&task, &images).await?;
-        let rows = files
-            .iter()
-            .map(|file| ResultRow {
+        let mut rows = Vec::with_capacity(files.len());
+        let mut bytes = 0;
+        for file in &files {
+            let row = ResultRow {
                 name: file.name.to_string(),
                 image: file.image,
                 status: status(&task.labels, subtasks.get(&file.image), file.bytes),
-            })
-            .collect();
+            };
+            bytes += serde_json::to_vec(&row).map_or(0, |json| json.len());
+            if bytes > limits::RESPONSE_BYTES
+                && let Some(last) = rows.last()
+            {
+                return Ok(ResultPage { next: Some(cursor_of(last)), rows });
+            }
+            rows.push(row);
+        }
         Ok(ResultPage { rows, next })
     }
 

@@ -1,6 +1,10 @@
 //! Validation: an upload becomes the record of a picture that can be labelled, or of a refusal.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, stream};
 use lambel_core::{
@@ -19,6 +23,10 @@ const READ_AT_ONCE: usize = 4;
 const DECODED_AT_ONCE: usize = 1;
 /// Records written by one transaction, beside one counter.
 const RECORDED_AT_ONCE: usize = 99;
+/// How long what is ready waits for the rest of its batch.
+const RECORDED_EVERY: Duration = Duration::from_secs(10);
+/// How long one batch may take: what is not done by then comes back. The function has 120 seconds.
+const BUDGET: Duration = Duration::from_secs(75);
 
 /// Turns uploads into records.
 #[derive(Clone)]
@@ -50,6 +58,7 @@ impl Validator {
                 images.push(key.image);
             }
         }
+        let begin = Instant::now();
         let mut failed = Vec::new();
         for (id, images) in by_task {
             let task = match self.store.task(id).await {
@@ -65,36 +74,47 @@ impl Validator {
                     continue;
                 }
             };
-            let failures = self.validate_in(&task, &images).await;
+            let failures = self.validate_in(&task, &images, begin).await;
             failed.extend(failures.into_iter().map(|image| ObjectKey { task: id, image }));
         }
         failed
     }
 
-    async fn validate_in(&self, task: &Task, images: &[ImageId]) -> Vec<ImageId> {
+    async fn validate_in(&self, task: &Task, images: &[ImageId], begin: Instant) -> Vec<ImageId> {
         let now = self.clock.now();
-        let mut failed = Vec::new();
-        let mut subtasks = Vec::with_capacity(images.len());
-        let mut verdicts = stream::iter(images)
-            .map(|image| async move { (*image, self.look(task, *image, now).await) })
-            .buffer_unordered(READ_AT_ONCE);
+        let mut left: HashSet<ImageId> = images.iter().copied().collect();
+        let mut ready = Vec::new();
+        let mut last = Instant::now();
+        let looks: Vec<_> =
+            images.iter().map(|image| async move { (*image, self.look(task, *image, now).await) }).collect();
+        let mut verdicts = stream::iter(looks).buffer_unordered(READ_AT_ONCE);
         while let Some((image, verdict)) = verdicts.next().await {
             match verdict {
-                Ok(Some(subtask)) => subtasks.push(subtask),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(task = %task.id, %image, %error, "upload not read");
-                    failed.push(image);
-                }
+                Ok(Some(subtask)) => ready.push(subtask),
+                Ok(None) => drop(left.remove(&image)),
+                Err(error) => tracing::warn!(task = %task.id, %image, %error, "upload not read"),
+            }
+            // Large pictures take seconds each: what is ready is kept, whatever becomes of the others.
+            if ready.len() >= RECORDED_AT_ONCE || last.elapsed() > RECORDED_EVERY {
+                self.record_ready(task, &mut ready, &mut left).await;
+                last = Instant::now();
+            }
+            if begin.elapsed() > BUDGET {
+                break;
             }
         }
-        for chunk in subtasks.chunks(RECORDED_AT_ONCE) {
-            if let Err(error) = self.record(task, chunk).await {
-                tracing::warn!(task = %task.id, %error, images = chunk.len(), "images not recorded");
-                failed.extend(chunk.iter().map(|subtask| subtask.image));
+        self.record_ready(task, &mut ready, &mut left).await;
+        left.into_iter().collect()
+    }
+
+    /// Records what is ready, and takes it off what is left.
+    async fn record_ready(&self, task: &Task, ready: &mut Vec<Subtask>, left: &mut HashSet<ImageId>) {
+        for chunk in std::mem::take(ready).chunks(RECORDED_AT_ONCE) {
+            match self.record(task, chunk).await {
+                Ok(()) => left.retain(|image| chunk.iter().all(|subtask| subtask.image != *image)),
+                Err(error) => tracing::warn!(task = %task.id, %error, images = chunk.len(), "images not recorded"),
             }
         }
-        failed
     }
 
     async fn record(&self, task: &Task, subtasks: &[Subtask]) -> Result<(), StoreError> {

@@ -92,7 +92,7 @@ impl World {
     async fn open(&self) {
         for message in self.messages.take_new_subtasks() {
             let body = message_body(&message);
-            self.opener.open(&body).await.unwrap();
+            self.opener.open(&body, in_a_minute()).await.unwrap();
         }
     }
 
@@ -129,6 +129,10 @@ impl World {
     async fn seal(&self, task: TaskId, images: u64) -> TaskView {
         self.tasks.seal(&client("alice"), task, &SealTask { images }).await.unwrap()
     }
+}
+
+fn in_a_minute() -> std::time::Instant {
+    std::time::Instant::now() + Duration::from_secs(60)
 }
 
 fn message_body(message: &lambel_core::event::NewSubtasks) -> String {
@@ -393,6 +397,15 @@ async fn a_tie_takes_a_further_vote_up_to_the_limit() {
 
 #[tokio::test]
 async fn a_decision_that_was_not_closed_is_closed_by_the_next_claim() {
+    close_what_was_left(false).await;
+}
+
+#[tokio::test]
+async fn a_decision_that_was_not_closed_is_closed_by_the_sweep() {
+    close_what_was_left(true).await;
+}
+
+async fn close_what_was_left(by_sweep: bool) {
     let world = World::new();
     let task = world.task(1).await;
     world.upload(task, &pictures(1)).await;
@@ -410,8 +423,12 @@ async fn a_decision_that_was_not_closed_is_closed_by_the_next_claim() {
         .unwrap();
     world.news().await;
     assert_eq!(world.show(task).await.state, TaskState::Sealed);
-    assert!(world.claim(2, task, 1).await.subtasks.is_empty());
-    world.news().await;
+    if by_sweep {
+        assert_eq!(world.progress.sweep().await.unwrap(), [task]);
+    } else {
+        assert!(world.claim(2, task, 1).await.subtasks.is_empty());
+        world.news().await;
+    }
     assert_eq!(world.show(task).await.state, TaskState::Complete);
 }
 
@@ -567,7 +584,7 @@ async fn a_claim_without_a_task_goes_through_all_the_oldest_first() {
     assert_eq!(answer.tasks.len(), 2);
     world.tasks.cancel(&client("alice"), tasks[0]).await.unwrap();
     let work = world.operators.work(&operator(2)).await.unwrap();
-    assert_eq!(work.tasks.iter().map(|t| t.task.task).collect::<Vec<_>>(), [tasks[1]]);
+    assert_eq!(work.tasks.iter().map(|t| t.task).collect::<Vec<_>>(), [tasks[1]]);
     let gone = Claim { task: Some(tasks[0]), count: 1 };
     assert!(matches!(world.operators.claim(&operator(1), &gone).await, Err(Error::TaskEnded(TaskState::Cancelled))));
     let late = vec![label(tasks[0], answer.subtasks[0].image, "cat")];
@@ -590,4 +607,59 @@ async fn a_large_picture_is_shown_as_its_preview() {
     let shown = lambel_image::inspect(&bytes, &lambel_image::Limits::default()).unwrap();
     assert_eq!((shown.orientation, shown.has_metadata), (1, false));
     assert_eq!(leased.width > leased.height, shown.width > shown.height, "upright");
+}
+
+#[tokio::test]
+async fn the_walk_finds_the_last_image_of_a_task_with_many_shards() {
+    let world = World::new();
+    let request = CreateTask {
+        name: "wide".to_owned(),
+        labels: vec!["cat".to_owned(), "dog".to_owned()],
+        instructions: None,
+        policy: Some(PolicyFields { quorum: Some(1), ..PolicyFields::default() }),
+        expected_images: Some(50_000_000),
+    };
+    let task = world.tasks.create(&client("alice"), &request).await.unwrap().task;
+    world.upload(task, &pictures(3)).await;
+    let mut found = Vec::new();
+    for claims in 0..40 {
+        for subtask in world.claim(1, task, 1).await.subtasks {
+            assert_eq!(world.vote(1, vec![label(task, subtask.image, "cat")]).await, [VoteOutcome::Counted]);
+            found.push(subtask.image);
+        }
+        if found.len() == 3 {
+            return;
+        }
+        assert!(claims < 39, "256 shards, 20 a claim: a round takes 13 claims");
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_votes_make_room_for_a_hundred_leases() {
+    let world = World::new();
+    let task = world.task(1).await;
+    world.upload(task, &pictures(250)).await;
+    let mut labelled = 0;
+    for _ in 0..3 {
+        let images: Vec<_> = world.claim(1, task, 100).await.subtasks.iter().map(|s| s.image).collect();
+        world.vote(1, images.iter().map(|image| label(task, *image, "cat")).collect()).await;
+        labelled += images.len();
+    }
+    assert_eq!(labelled, 250);
+}
+
+#[tokio::test]
+async fn tasks_without_work_do_not_hide_those_behind_them() {
+    let world = World::new();
+    for _ in 0..60 {
+        world.task(1).await;
+    }
+    let task = world.task(1).await;
+    world.upload(task, &pictures(1)).await;
+    let claim = Claim { task: None, count: 1 };
+    let first = world.operators.claim(&operator(1), &claim).await.unwrap();
+    assert!(first.subtasks.is_empty() && first.retry_after == Some(1));
+    let second = world.operators.claim(&operator(1), &claim).await.unwrap();
+    assert_eq!(second.subtasks[0].task, task);
+    assert_eq!(world.operators.work(&operator(1)).await.unwrap().tasks[0].task, task);
 }

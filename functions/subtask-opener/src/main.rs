@@ -1,6 +1,9 @@
 //! `subtask-opener`: takes messages of the queue `new-subtasks`, each alone.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -10,6 +13,9 @@ use lambel_aws::{
     setting, start_logging,
 };
 use lambel_service::open::Opener;
+
+/// How long one batch may take: what has not been begun by then comes back. The function has 120 seconds.
+const BUDGET: Duration = Duration::from_secs(75);
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -23,9 +29,10 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn handle(opener: &Opener, inbox: &Inbox, event: SqsEvent) -> Result<SqsBatchResponse, Error> {
+    let deadline = Instant::now() + BUDGET;
     let mut failed = Vec::new();
     for message in inbox::messages(event) {
-        if let Err(error) = opener.open(&message.body).await {
+        if let Err(error) = opener.open(&message.body, deadline).await {
             tracing::warn!(message.id, %error, "message not dealt with");
             failed.push((message, error.comeback()));
         }

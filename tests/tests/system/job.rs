@@ -232,7 +232,7 @@ async fn a_task_that_was_cancelled_hands_out_nothing() -> Result<()> {
     assert!(operators[0].claim(task, 1).await.is_err());
     assert_eq!(operators[0].vote(task, &images, "cat").await?, [VoteOutcome::Refused]);
     let work = operators[0].client.work().await?;
-    assert!(work.tasks.iter().all(|work| work.task.task != task));
+    assert!(work.tasks.iter().all(|work| work.task != task));
     let seal = client.client.seal_task(task, &SealTask { images: 5 }).await;
     assert!(seal.is_err_and(|error| error.to_string().contains("cancelled")));
     Ok(())

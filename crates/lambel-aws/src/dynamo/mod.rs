@@ -49,7 +49,7 @@ impl DynamoStore {
 
     /// One cheap call, so that the connection stands before the first request comes.
     pub async fn warm_up(&self) {
-        if let Err(error) = self.active_tasks(1).await {
+        if let Err(error) = self.active_tasks(None, 1).await {
             tracing::warn!(%error, "tables not reached at start");
         }
     }
@@ -70,8 +70,8 @@ impl Store for DynamoStore {
         self.read_tasks_of(owner, before, limit).await
     }
 
-    async fn active_tasks(&self, limit: u32) -> StoreResult<Vec<Task>> {
-        self.read_active_tasks(limit).await
+    async fn active_tasks(&self, after: Option<TaskId>, limit: u32) -> StoreResult<(Vec<Task>, Option<TaskId>)> {
+        self.read_active_tasks(after, limit).await
     }
 
     async fn replace_task(&self, task: &Task) -> StoreResult<bool> {

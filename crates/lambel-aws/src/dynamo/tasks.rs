@@ -28,6 +28,11 @@ fn keyed((pk, sk): Key, mut item: Item) -> Item {
     item
 }
 
+/// The task of a row of a list.
+fn listed_task(row: &Item) -> Option<TaskId> {
+    keys::of_listed(row.get("sk")?.as_s().ok()?)
+}
+
 /// A part of a request that could not be built: a mistake of ours, that no retry mends.
 pub(super) fn build<T, E: std::fmt::Display>(built: Result<T, E>) -> StoreResult<T> {
     built.map_err(|error| StoreError::Failed(error.to_string()))
@@ -77,22 +82,35 @@ impl DynamoStore {
         self.read_listed(self.client.query(query, limit).await?).await
     }
 
-    pub(super) async fn read_active_tasks(&self, limit: u32) -> StoreResult<Vec<Task>> {
-        let query = self.client.sdk.query().table_name(&self.tasks).key_condition_expression("pk = :pk");
-        let query = query.expression_attribute_values(":pk", string(keys::ACTIVE));
-        let tasks = self.read_listed(self.client.query(query, limit).await?).await?;
-        Ok(tasks.into_iter().filter(|task| !task.state.is_final()).collect())
+    pub(super) async fn read_active_tasks(
+        &self,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> StoreResult<(Vec<Task>, Option<TaskId>)> {
+        // Every row is behind `TASK#`.
+        let after = after.map_or_else(|| "TASK#".to_owned(), keys::listed);
+        let query = self.client.sdk.query().table_name(&self.tasks);
+        let query = query
+            .key_condition_expression("pk = :pk AND sk > :after")
+            .expression_attribute_values(":pk", string(keys::ACTIVE))
+            .expression_attribute_values(":after", string(after));
+        let rows = self.client.query(query, limit).await?;
+        let more = rows.last().filter(|_| rows.len() == limit as usize).and_then(listed_task);
+        let tasks = self.read_listed(rows).await?;
+        Ok((tasks.into_iter().filter(|task| !task.state.is_final()).collect(), more))
     }
 
     /// The tasks of a list, in its order.
     async fn read_listed(&self, rows: Vec<Item>) -> StoreResult<Vec<Task>> {
-        let id = |row: &Item| row.get("sk")?.as_s().ok().and_then(|sort| keys::of_listed(sort));
-        let ids: Vec<TaskId> = rows.iter().filter_map(id).collect();
+        let ids: Vec<TaskId> = rows.iter().filter_map(listed_task).collect();
         let keys: Vec<_> = ids.iter().map(|id| (self.tasks.as_str(), keys::task(*id))).collect();
         let mut tasks = HashMap::new();
-        for (_, item) in self.client.batch_get(&keys, false).await? {
-            let task = items::read_task(item)?;
-            tasks.insert(task.id, task);
+        for (_, item) in self.client.batch_get(&keys, true).await? {
+            match items::read_task(item) {
+                Ok(task) => drop(tasks.insert(task.id, task)),
+                // One task that this program cannot read must not hide all the others.
+                Err(error) => tracing::error!(%error, "task left out of a list"),
+            }
         }
         Ok(ids.iter().filter_map(|id| tasks.remove(id)).collect())
     }

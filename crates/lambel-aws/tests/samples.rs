@@ -1,0 +1,53 @@
+//! The samples in `events/` are what the functions take: each is read as its function reads it.
+
+use std::{fs, path::Path};
+
+use lambel_aws::{events, inbox};
+use lambel_core::event::{CloudEvent, NewSubtasks, SubtaskEnded};
+use lambel_service::publish::Change;
+use serde::de::DeserializeOwned;
+
+fn sample<T: DeserializeOwned>(name: &str) -> T {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events").join(name);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn bodies(name: &str) -> Vec<String> {
+    inbox::messages(sample(name)).into_iter().map(|message| message.body).collect()
+}
+
+#[test]
+fn uploads() {
+    let uploads = |name: &str| -> usize {
+        bodies(name).iter().map(|body| events::uploads(body).expect("an event of S3").len()).sum()
+    };
+    assert!(uploads("sqs-s3-object-created.json") > 0);
+    assert_eq!(uploads("sqs-s3-test.json"), 0);
+}
+
+#[test]
+fn new_subtasks() {
+    for body in bodies("sqs-new-subtasks.json") {
+        let message: NewSubtasks = serde_json::from_str(&body).expect("a message");
+        assert!(!message.images.is_empty());
+        assert_eq!(serde_json::to_value(&message).ok(), serde_json::from_str(&body).ok(), "and nothing else");
+    }
+}
+
+#[test]
+fn task_progress() {
+    for body in bodies("sqs-task-progress.json") {
+        let event: CloudEvent<SubtaskEnded> = serde_json::from_str(&body).expect("an event");
+        assert_eq!(serde_json::to_value(&event).ok(), serde_json::from_str(&body).ok(), "and nothing else");
+    }
+}
+
+#[test]
+fn streams() {
+    for (name, tasks) in [("stream-subtasks.json", false), ("stream-tasks.json", true)] {
+        let changes = events::changes(sample(name)).expect("changes");
+        assert!(!changes.is_empty(), "{name}");
+        assert!(changes.iter().all(|change| matches!(change, Change::Task { .. }) == tasks), "{name}");
+    }
+}
