@@ -1,5 +1,7 @@
 //! What operations cost in requests and write units, counted on the local cloud. These do not vary.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{collections::HashMap, sync::Arc};
 
 use lambel_aws::{Aws, DynamoStore, Usage, setting};

@@ -1,5 +1,7 @@
 //! The HTTP interface over the use cases in memory, and its OpenAPI document.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{
     path::Path,
     sync::Arc,

@@ -73,7 +73,7 @@ impl Tasks {
         };
         self.store.create_task(&task).await?;
         tracing::info!(task = %task.id, labels = task.labels.len(), "task created");
-        Ok(self.view(&task).await?)
+        self.view(&task).await
     }
 
     /// A page of the caller's tasks, the newest first.
@@ -92,7 +92,7 @@ impl Tasks {
     /// A task with its exact progress.
     pub async fn show(&self, caller: &Caller, id: TaskId) -> Result<TaskView> {
         let task = self.owned(caller, id).await?;
-        Ok(self.view(&task).await?)
+        self.view(&task).await
     }
 
     /// Seals a task, and completes it if everything is decided already.
@@ -115,7 +115,7 @@ impl Tasks {
             if let Some(complete) = progress::advance(&*self.store, &*self.clock, id).await? {
                 task = complete;
             }
-            return Ok(self.view(&task).await?);
+            return self.view(&task).await;
         }
         Err(Error::Contended)
     }
@@ -131,7 +131,7 @@ impl Tasks {
             if changed {
                 tracing::info!(task = %id, "task cancelled");
             }
-            return Ok(self.view(&task).await?);
+            return self.view(&task).await;
         }
         Err(Error::Contended)
     }

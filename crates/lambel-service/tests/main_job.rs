@@ -1,5 +1,7 @@
 //! The use cases together, in memory: what clients and operators see.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lambel_core::{

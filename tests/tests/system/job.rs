@@ -17,7 +17,7 @@ fn quorum(quorum: u32) -> PolicyFields {
 
 /// What everybody answers for an image.
 fn truth(image: ImageId) -> String {
-    if image.digest()[31] % 2 == 0 { "cat" } else { "dog" }.to_owned()
+    if image.digest()[31].is_multiple_of(2) { "cat" } else { "dog" }.to_owned()
 }
 
 #[tokio::test]
