@@ -92,7 +92,7 @@ fn within(field: &'static str, value: u32, min: u32, max: u32) -> Result<(), Pol
 
 /// A number of a policy that is out of its range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("policy.{field} is {min} to {max}, not {value}")]
+#[error("{field} is {min} to {max}, not {value}")]
 pub struct PolicyError {
     /// Which number.
     pub field: &'static str,
@@ -150,7 +150,7 @@ mod tests {
             assert!(Policy::parse(&bad).is_err(), "{bad:?}");
         }
         let error = Policy::parse(&with(Some(0), None)).unwrap_err();
-        assert_eq!(error.to_string(), "policy.quorum is 1 to 100, not 0");
+        assert_eq!(error.to_string(), "quorum is 1 to 100, not 0");
     }
 
     #[test]

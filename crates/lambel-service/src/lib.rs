@@ -13,6 +13,7 @@ pub mod publish;
 pub mod results;
 pub mod tasks;
 pub mod validate;
+mod walk;
 
 pub use caller::{Caller, Role};
 pub use error::{Error, Result};

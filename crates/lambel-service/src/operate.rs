@@ -8,14 +8,13 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
-    ImageId, OperatorId, Shards, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
+    ImageId, OperatorId, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
     api::{
         Claim, ClaimAnswer, LeasedSubtask, ReturnAnswer, ReturnLeases, SubmitVotes, SubmittedVote, VoteAnswer,
         VoteOutcome, VoteReceipt, WorkAnswer, WorkSummary, WorkTask,
     },
     consensus::Verdict,
     limits,
-    ring::{Stretch, next_place},
     subtask::{Answer, Cast, Preview},
 };
 
@@ -23,6 +22,7 @@ use crate::{
     caller::Caller,
     error::{Error, Result},
     ports::{CastError, Closing, Desk, ObjectKey, SharedClock, SharedObjects, SharedStore, Shelf, StoreResult},
+    walk::Walk,
 };
 
 /// Requests to the tables that one call has under way at the same time.
@@ -35,8 +35,6 @@ const CLOSE_TRIES: usize = 5;
 const DESK_TRIES: usize = 3;
 /// Subtasks read by one batch.
 const READ_AT_ONCE: usize = 100;
-/// Stretches of the ring that one claim looks into. The walk goes on from there with the next claim.
-const STRETCHES_PER_CLAIM: usize = 20;
 /// How long a shard that was seen empty is not looked into.
 const EMPTY_FOR: Duration = Duration::from_secs(4);
 /// How long an expired lease stays on the operator's record, so that a late vote can be honoured.
@@ -554,76 +552,5 @@ fn work_task(task: &Task) -> WorkTask {
         name: task.name.clone(),
         labels: task.labels.iter().cloned().collect(),
         instructions: Some(task.instructions.clone()).filter(|text| !text.is_empty()),
-    }
-}
-
-/// One round through the ring, from the operator's place, a stretch at a time.
-struct Walk {
-    shards: Shards,
-    stretches: Box<dyn Iterator<Item = Stretch> + Send>,
-    current: Option<Stretch>,
-    looked_into: usize,
-    came_round: bool,
-    /// Where the next claim goes on.
-    place: ImageId,
-    /// Where the walk has looked up to.
-    looked: ImageId,
-}
-
-impl Walk {
-    fn new(task: &Task, place: ImageId) -> Self {
-        let stretches = Box::new(task.shards.round(&place));
-        Self { shards: task.shards, stretches, current: None, looked_into: 0, came_round: false, place, looked: place }
-    }
-
-    /// The stretch to look into next.
-    fn next(&mut self) -> Option<Stretch> {
-        if self.looked_into >= STRETCHES_PER_CLAIM {
-            return None;
-        }
-        if self.current.is_none() {
-            self.current = self.stretches.next();
-            self.came_round = self.current.is_none();
-        }
-        self.looked_into += usize::from(self.current.is_some());
-        self.current
-    }
-
-    /// Candidates up to this one were found; there may be more behind it.
-    fn looked_up_to(&mut self, image: &ImageId) {
-        self.looked = next_place(image);
-        let wrapped = self.looked == ImageId::MIN;
-        match &mut self.current {
-            Some(stretch) if !wrapped => stretch.from = self.looked,
-            _ => self.current = None,
-        }
-    }
-
-    /// Nothing more in the current stretch.
-    fn exhausted(&mut self) {
-        if let Some(Stretch { shard, before, .. }) = self.current.take() {
-            let next_shard = (shard + 1) % self.shards.count();
-            self.looked = before.unwrap_or_else(|| self.shards.first_place(next_shard));
-        }
-    }
-
-    /// The current stretch is known to be empty: it cost nothing.
-    fn skipped(&mut self) {
-        self.looked_into -= 1;
-        self.exhausted();
-    }
-
-    /// The candidates up to this one are dealt with.
-    fn pass(&mut self, image: &ImageId) {
-        self.place = next_place(image);
-    }
-
-    /// All that was found is dealt with.
-    fn pass_all(&mut self) {
-        self.place = self.looked;
-    }
-
-    fn ended(&self) -> bool {
-        self.came_round || self.looked_into >= STRETCHES_PER_CLAIM
     }
 }
