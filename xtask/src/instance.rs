@@ -10,8 +10,9 @@
 //!                   /pid, /port the running emulator
 //! ```
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::{env, fs};
 
 use anyhow::{Context, Result};
 
@@ -68,9 +69,15 @@ impl Instance {
     }
 }
 
-/// The checkout.
+/// The checkout that `cargo xtask` was called in. Cargo says which when it runs the program; the one that it was
+/// built in may be another, where checkouts share a target folder.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let package =
+            env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        package.parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
+    })
 }
 
 /// The ignored folder that holds all that these commands make.
