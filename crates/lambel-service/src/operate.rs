@@ -21,14 +21,15 @@ use lambel_core::{
 use crate::{
     caller::Caller,
     error::{Error, Result},
-    ports::{CastError, Closing, Desk, ObjectKey, SharedClock, SharedObjects, SharedStore, Shelf, StoreResult},
+    ports::{
+        CLOSED_AT_ONCE, CastError, Closing, Desk, ObjectKey, SharedClock, SharedObjects, SharedStore, Shelf,
+        StoreResult,
+    },
     walk::Walk,
 };
 
 /// Requests to the tables that one call has under way at the same time.
 const AT_ONCE: usize = 20;
-/// Subtasks that one transaction closes, beside one counter.
-const CLOSED_AT_ONCE: usize = 99;
 /// How often a decision is made anew when further votes come in between.
 const CLOSE_TRIES: usize = 5;
 /// How often a claim tries to store the operator's record when another claim of theirs came in between.
@@ -367,10 +368,8 @@ impl Operators {
         let mut decided: BTreeMap<TaskId, Vec<Closing>> = BTreeMap::new();
         for (_, subtask) in outcomes.iter().flatten() {
             let Some(task) = &desks[&subtask.task].0 else { continue };
-            if subtask.state == SubtaskState::Open
-                && let Verdict::Decided(decision) = subtask.judge(&task.policy, task.labels.len())
-            {
-                decided.entry(task.id).or_default().push(Closing { seen: subtask.clone(), decision });
+            if let Some(closing) = Closing::of(task, subtask.clone()) {
+                decided.entry(task.id).or_default().push(closing);
             }
         }
         for (id, closings) in decided {
@@ -423,14 +422,7 @@ impl Operators {
             return Ok(Vec::new());
         }
         let read = self.store.subtasks(task, &lost, true).await?;
-        let again =
-            read.into_iter().filter(|subtask| subtask.state == SubtaskState::Open).filter_map(|seen| {
-                match seen.judge(&task.policy, task.labels.len()) {
-                    Verdict::Decided(decision) => Some(Closing { seen, decision }),
-                    Verdict::Undecided { .. } => None,
-                }
-            });
-        Ok(again.collect())
+        Ok(read.into_iter().filter_map(|seen| Closing::of(task, seen)).collect())
     }
 
     /// Gives leases back, so that others need not wait for their end.

@@ -6,9 +6,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use lambel_core::{
-    AnnouncedFile, ClientId, Counts, FileName, ImageId, OperatorId, Subtask, Task, TaskId, Timestamp, Vote,
+    AnnouncedFile, ClientId, Counts, FileName, ImageId, OperatorId, Subtask, SubtaskState, Task, TaskId, Timestamp,
+    Vote,
     api::Header,
-    consensus::Decision,
+    consensus::{Decision, Verdict},
     event::{Event, NewSubtasks},
     ring::{Stretch, first_place},
     subtask::Cast,
@@ -86,6 +87,19 @@ pub struct Closing {
     pub seen: Subtask,
     /// The decision.
     pub decision: Decision,
+}
+
+/// Subtasks that one [`Store::close`] takes: a transaction has a hundred actions, one of them counts.
+pub const CLOSED_AT_ONCE: usize = 99;
+
+impl Closing {
+    /// The closing of a subtask that is open and decided by its votes; none if it is not.
+    pub fn of(task: &Task, seen: Subtask) -> Option<Self> {
+        match seen.judge(&task.policy, task.labels.len()) {
+            Verdict::Decided(decision) if seen.state == SubtaskState::Open => Some(Self { seen, decision }),
+            _ => None,
+        }
+    }
 }
 
 /// Why a vote was not kept.

@@ -4,22 +4,19 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
 use lambel_core::{
-    ImageId, SubtaskState, Task, TaskId,
-    consensus::Verdict,
+    ImageId, Task, TaskId,
     event::{CloudEvent, SubtaskEnded},
 };
 
 use crate::{
     error::{Comeback, Result},
-    ports::{Clock, Closing, SharedClock, SharedStore, Store},
+    ports::{CLOSED_AT_ONCE, Clock, Closing, SharedClock, SharedStore, Store},
 };
 
 /// Tasks of one page of a sweep.
 const SWEEP_TASKS: u32 = 100;
 /// A task with more undecided subtasks than this has operators at work, who close what they meet.
 const SWEEP_SUBTASKS: u64 = 1_000;
-/// Subtasks that one transaction closes, beside one counter.
-const CLOSED_AT_ONCE: usize = 99;
 /// Tasks looked at at the same time.
 const AT_ONCE: usize = 8;
 
@@ -133,13 +130,8 @@ impl Progress {
         for stretch in task.shards.round(&ImageId::MIN) {
             let open = self.store.pool(task, stretch, SWEEP_SUBTASKS as u32).await?;
             let subtasks = self.store.subtasks(task, &open, true).await?;
-            let decided = subtasks.into_iter().filter(|seen| seen.state == SubtaskState::Open).filter_map(|seen| {
-                match seen.judge(&task.policy, task.labels.len()) {
-                    Verdict::Decided(decision) => Some(Closing { seen, decision }),
-                    Verdict::Undecided { .. } => None,
-                }
-            });
-            for chunk in decided.collect::<Vec<_>>().chunks(CLOSED_AT_ONCE) {
+            let decided: Vec<_> = subtasks.into_iter().filter_map(|seen| Closing::of(task, seen)).collect();
+            for chunk in decided.chunks(CLOSED_AT_ONCE) {
                 let closed = self.store.close(task, chunk, self.clock.now()).await?;
                 let closed = closed.iter().filter(|closed| **closed).count();
                 tracing::warn!(task = %task.id, subtasks = closed, "sweep closed what was decided");
