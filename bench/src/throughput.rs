@@ -8,7 +8,8 @@ use std::{
 use anyhow::{Result, ensure};
 use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use lambel_core::{
-    ClientId, ImageId, LabelSet, Policy, Shards, Subtask, SubtaskState, Task, TaskId, TaskState,
+    Actor, Audience, AuditEntry, ClientId, Deed, ImageId, LabelSet, Policy, Shards, Subtask, SubtaskState, Task,
+    TaskId, TaskState,
     api::PolicyFields,
     subtask::{Picture, Preview},
 };
@@ -29,16 +30,19 @@ const LONG: Duration = Duration::from_secs(20);
 
 /// A task whose subtasks are open already. Uploads are measured elsewhere.
 pub(crate) async fn open_task(bench: &Bench, images: u32, quorum: u32) -> Result<TaskId> {
-    let owner: ClientId = "bench".parse()?;
+    let id = TaskId::random();
+    // Each task has a client of its own: one client has no more than a hundred at the same time.
+    let owner: ClientId = format!("bench-{id}").parse()?;
     let now = SystemClock.now();
     let policy = PolicyFields { quorum: Some(quorum), ..PolicyFields::default() };
     let task = Task {
-        id: TaskId::random(),
+        id,
         owner,
         name: "bench".to_owned(),
         labels: LabelSet::parse(&["cat", "dog"])?,
         instructions: String::new(),
         policy: Policy::parse(&policy)?,
+        audience: Audience::Everyone,
         shards: Shards::for_images(Some(images.into())),
         state: TaskState::Open,
         images: None,
@@ -47,7 +51,8 @@ pub(crate) async fn open_task(bench: &Bench, images: u32, quorum: u32) -> Result
         ended_at: None,
         rev: 0,
     };
-    bench.store.create_task(&task).await?;
+    let deed = Deed::TaskCreated { audience: (&task.audience).into() };
+    bench.store.create_task(&task, &AuditEntry { at: now, actor: Actor::lambel(), deed }).await?;
     let open = |n: u32| {
         let picture = Picture { media_type: "image/png".to_owned(), width: 32, height: 32 };
         let image = ImageId::of(format!("{}/{n}", task.id).as_bytes());

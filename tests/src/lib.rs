@@ -88,6 +88,10 @@ impl Cloud {
         let set = pool.admin_set_user_password().user_pool_id(&self.user_pool_id).username(&name);
         set.password(password).permanent(true).send().await.context("failed to set a password")?;
         for group in groups {
+            if group.starts_with("team:") {
+                // Teams are made when somebody joins them; another test may have made this one.
+                let _ = pool.create_group().user_pool_id(&self.user_pool_id).group_name(*group).send().await;
+            }
             let add = pool.admin_add_user_to_group().user_pool_id(&self.user_pool_id).username(&name);
             add.group_name(*group).send().await.context("failed to add to a group")?;
         }
@@ -155,6 +159,7 @@ impl User {
             labels,
             instructions: None,
             policy: Some(policy),
+            audience: None,
             expected_images: Some(1_000),
         };
         Ok(self.client.create_task(&request).await?.task)

@@ -4,5 +4,7 @@
 mod cli;
 #[path = "system/job.rs"]
 mod job;
+#[path = "system/people.rs"]
+mod people;
 #[path = "system/trust.rs"]
 mod trust;

@@ -51,6 +51,7 @@ impl World {
             labels: vec!["cat".into(), "dog".into()],
             instructions: None,
             policy: Some(PolicyFields { quorum: Some(quorum), ..PolicyFields::default() }),
+            audience: None,
             expected_images: Some(expected_images),
         };
         self.tasks.create(&Caller::new("alice", [Role::Client]), &request).await.unwrap().task

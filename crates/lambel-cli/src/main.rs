@@ -19,10 +19,12 @@
 //! disk; `context` brings them together.
 
 mod admin;
+mod audit;
 mod context;
 mod exit;
 mod images;
 mod login;
+mod operator;
 mod output;
 mod password;
 mod profile;
@@ -85,6 +87,9 @@ enum Command {
     Work,
     /// Play operators with the votes of a CSV file
     Replay(replay::Args),
+    /// Pause operators and let them work again; for admins
+    #[command(subcommand)]
+    Operator(operator::OperatorCommand),
     /// Manage accounts; this needs AWS credentials
     #[command(subcommand)]
     Admin(admin::AdminCommand),
@@ -113,6 +118,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Results(args) => results::run(context, args).await,
         Command::Work => work::run(context).await,
         Command::Replay(args) => exit::interruptible(replay::run(context, args), replay::INTERRUPTED).await,
+        Command::Operator(command) => operator::run(context, command).await,
         Command::Admin(command) => admin::run(context, command).await,
     }
 }

@@ -4,12 +4,13 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use lambel_client::Client;
 use lambel_core::{
-    LabelSet, TaskId, TaskState,
-    api::{CreateTask, PageQuery, PolicyFields, SealTask, TaskView},
+    Audience, LabelSet, TaskId, TaskState,
+    api::{AudienceFields, CreateTask, PageQuery, PolicyFields, SealTask, TaskView},
     limits,
 };
 
 use crate::{
+    audit,
     context::Context,
     exit::{Exit, Failure, Outcome},
     output::{columns, printable},
@@ -40,6 +41,21 @@ pub(crate) enum TaskCommand {
         /// How many different images were uploaded; `lambel upload` says it
         #[arg(long, value_name = "N")]
         images: u64,
+    },
+    /// Say which operators may label a task
+    OpenTo {
+        /// The id of the task
+        task: TaskId,
+        #[command(flatten)]
+        audience: AudienceArgs,
+        /// Every operator
+        #[arg(long, conflicts_with_all = ["operators", "teams"])]
+        everyone: bool,
+    },
+    /// Show who did what with a task, the newest first
+    Audit {
+        /// The id of the task
+        task: TaskId,
     },
     /// Call a task off
     Cancel {
@@ -75,9 +91,34 @@ pub(crate) struct CreateArgs {
     /// How long an operator has for what they have claimed [default: 900]
     #[arg(long, value_name = "N")]
     lease_seconds: Option<u32>,
+    #[command(flatten)]
+    audience: AudienceArgs,
     /// About how many images will come; for more than 10,000 it matters to say so
     #[arg(long, value_name = "N")]
     expected_images: Option<u64>,
+}
+
+/// Who may label.
+#[derive(clap::Args, Default)]
+pub(crate) struct AudienceArgs {
+    /// Keep the task for this operator, by the name they sign in with; once for each
+    #[arg(long = "operator", value_name = "NAME")]
+    operators: Vec<String>,
+    /// Keep the task for this team; once for each
+    #[arg(long = "team", value_name = "TEAM")]
+    teams: Vec<String>,
+}
+
+impl AudienceArgs {
+    /// What was said, if anything was. What is wrong with it is said here already.
+    fn fields(self) -> Outcome<Option<AudienceFields>> {
+        if self.operators.is_empty() && self.teams.is_empty() {
+            return Ok(None);
+        }
+        let fields = AudienceFields { everyone: false, operators: self.operators, teams: self.teams };
+        Audience::parse(&fields).map_err(|error| Failure::usage(error.to_string()))?;
+        Ok(Some(fields))
+    }
 }
 
 pub(crate) async fn run(context: &Context, command: TaskCommand) -> Outcome {
@@ -93,6 +134,18 @@ pub(crate) async fn run(context: &Context, command: TaskCommand) -> Outcome {
         TaskCommand::Show { task, watch: true } => watch(context, task).await,
         TaskCommand::Seal { task, images } => {
             out.show(&context.client()?.seal_task(task, &SealTask { images }).await?, describe)
+        }
+        TaskCommand::OpenTo { task, audience, everyone } => {
+            let fields = match (audience.fields()?, everyone) {
+                (None, true) => AudienceFields { everyone: true, ..AudienceFields::default() },
+                (Some(fields), _) => fields,
+                (None, false) => return Err(Failure::usage("say --everyone, or name an --operator or a --team")),
+            };
+            out.show(&context.client()?.set_audience(task, &fields).await?, describe)
+        }
+        TaskCommand::Audit { task } => {
+            let client = context.client()?;
+            audit::show(context, async |page| client.task_audit(task, page).await).await
         }
         TaskCommand::Cancel { task } => out.show(&context.client()?.cancel_task(task).await?, describe),
     }
@@ -121,7 +174,14 @@ impl CreateArgs {
             lease_seconds: self.lease_seconds,
         };
         let policy = (policy != PolicyFields::default()).then_some(policy);
-        Ok(CreateTask { name: self.name, labels, instructions, policy, expected_images: self.expected_images })
+        Ok(CreateTask {
+            name: self.name,
+            labels,
+            instructions,
+            policy,
+            audience: self.audience.fields()?,
+            expected_images: self.expected_images,
+        })
     }
 }
 
@@ -209,6 +269,9 @@ pub(crate) fn describe(task: &TaskView) -> String {
     let more = task.labels.len().saturating_sub(labels.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     row("labels", Some(format!("{}{more}", labels.join(", "))));
+    let audience = &task.audience;
+    let named = audience.operators.iter().cloned().chain(audience.teams.iter().map(|team| format!("team {team}")));
+    row("open to", (!audience.everyone).then(|| named.map(|name| printable(&name)).collect::<Vec<_>>().join(", ")));
     row("quorum", task.policy.quorum.map(|quorum| quorum.to_string()));
     row("images", task.images.map(|images| images.to_string()));
     if let Some(counts) = task.progress {
@@ -239,8 +302,22 @@ mod tests {
             max_labels: None,
             max_abstentions: None,
             lease_seconds: None,
+            audience: AudienceArgs::default(),
             expected_images: None,
         }
+    }
+
+    #[test]
+    fn an_audience_is_sent_only_where_somebody_is_named() {
+        assert_eq!(args().request().unwrap().audience, None);
+        let named = |names: &[&str]| AudienceArgs {
+            operators: names.iter().map(|&name| name.to_owned()).collect(),
+            teams: Vec::new(),
+        };
+        let audience = CreateArgs { audience: named(&["anna"]), ..args() }.request().unwrap().audience.unwrap();
+        assert_eq!((audience.everyone, audience.operators), (false, vec!["anna".to_owned()]));
+        let failure = CreateArgs { audience: named(&["a b"]), ..args() }.request().unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Every route of the interface.
 
 use lambel_core::{
-    ImageId, TaskId,
+    ImageId, OperatorId, TaskId,
     api::{
-        AnnounceFiles, Claim, ClaimAnswer, CreateTask, Grants, ImagePage, ImageView, ImagesQuery, PageQuery,
-        ResultPage, ReturnAnswer, ReturnLeases, SealTask, SubmitVotes, TaskPage, TaskView, VoteAnswer, WorkAnswer,
+        AnnounceFiles, AudienceFields, AuditPage, Claim, ClaimAnswer, CreateTask, Grants, ImagePage, ImageView,
+        ImagesQuery, OperatorView, PageQuery, PauseOperator, ResultPage, ReturnAnswer, ReturnLeases, SealTask,
+        SubmitVotes, TaskPage, TaskView, VoteAnswer, WorkAnswer,
     },
 };
 use reqwest::Method;
@@ -50,6 +51,17 @@ impl Client {
     /// Says how many distinct images a task has.
     pub async fn seal_task(&self, task: TaskId, request: &SealTask) -> Result<TaskView> {
         self.call("TaskView", Call::post(format!("/api/tasks/{task}/seal"), request)?).await
+    }
+
+    /// Says who may label a task.
+    pub async fn set_audience(&self, task: TaskId, request: &AudienceFields) -> Result<TaskView> {
+        let call = Call::new(Method::PUT, format!("/api/tasks/{task}/audience")).with(request)?;
+        self.call("TaskView", call).await
+    }
+
+    /// A page of who did what with a task, the newest first.
+    pub async fn task_audit(&self, task: TaskId, page: &PageQuery) -> Result<AuditPage> {
+        self.call("AuditPage", paged(Call::get(format!("/api/tasks/{task}/audit")), page)).await
     }
 
     /// A page of a task's images.
@@ -98,6 +110,30 @@ impl Client {
     /// What there is to label.
     pub async fn work(&self) -> Result<WorkAnswer> {
         self.call("WorkAnswer", Call::get("/api/subtasks/work")).await
+    }
+}
+
+/// For admins.
+impl Client {
+    /// How an operator stands.
+    pub async fn operator(&self, operator: &OperatorId) -> Result<OperatorView> {
+        self.call("OperatorView", Call::get(format!("/api/operators/{operator}"))).await
+    }
+
+    /// Pauses an operator: no claims, no votes, and what they hold goes back.
+    pub async fn pause_operator(&self, operator: &OperatorId, request: &PauseOperator) -> Result<OperatorView> {
+        let call = Call::new(Method::PUT, format!("/api/operators/{operator}/pause")).with(request)?;
+        self.call("OperatorView", call).await
+    }
+
+    /// Lets an operator work again.
+    pub async fn resume_operator(&self, operator: &OperatorId) -> Result<OperatorView> {
+        self.call("OperatorView", Call::new(Method::DELETE, format!("/api/operators/{operator}/pause"))).await
+    }
+
+    /// A page of who has paused an operator, and when, the newest first.
+    pub async fn operator_audit(&self, operator: &OperatorId, page: &PageQuery) -> Result<AuditPage> {
+        self.call("AuditPage", paged(Call::get(format!("/api/operators/{operator}/audit")), page)).await
     }
 }
 

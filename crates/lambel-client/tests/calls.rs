@@ -102,7 +102,7 @@ const NEW_TOKEN: &str = r#"{"AuthenticationResult":{"IdToken":"new-token","Acces
 
 fn a_task() -> CreateTask {
     let labels = vec!["a".to_owned(), "b".to_owned()];
-    CreateTask { name: "n".to_owned(), labels, instructions: None, policy: None, expected_images: None }
+    CreateTask { name: "n".to_owned(), labels, instructions: None, policy: None, audience: None, expected_images: None }
 }
 
 #[tokio::test]

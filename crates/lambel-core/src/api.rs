@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    ImageId, Label, OperatorId, TaskId, Timestamp,
+    AuditEntry, ImageId, Label, OperatorId, TaskId, Timestamp,
     consensus::{Confidence, Dispute},
     subtask::{Abstention, Refusal, SubtaskState},
     task::TaskState,
@@ -29,10 +29,30 @@ pub struct CreateTask {
     /// How the task comes to its labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyFields>,
+    /// Who may label it; every operator, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<AudienceFields>,
     /// About how many images will come. The number of shards is chosen from it; it binds to nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100_000_000)]
     pub expected_images: Option<u64>,
+}
+
+/// Who may label a task: either `everyone` is true, or at least one operator or team is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AudienceFields {
+    /// Every operator.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub everyone: bool,
+    /// Operators, by the names that they sign in with (for a machine: its client id); 200 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 200)]
+    pub operators: Vec<String>,
+    /// Teams: the groups of the user pool that are called `team:` and the name; 50 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 50)]
+    pub teams: Vec<String>,
 }
 
 /// The names of the rules of consensus.
@@ -84,6 +104,8 @@ pub struct TaskView {
     pub instructions: Option<String>,
     /// How it comes to its labels, with every default filled in.
     pub policy: PolicyFields,
+    /// Who may label it.
+    pub audience: AudienceFields,
     /// How many distinct images there are, as said when sealing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<u64>,
@@ -229,6 +251,41 @@ pub struct SealTask {
     pub images: u64,
 }
 
+/// A page of the trail of who did what, the newest first.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AuditPage {
+    /// The entries.
+    pub entries: Vec<AuditEntry>,
+    /// The `cursor` of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Why an operator is paused.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PauseOperator {
+    /// In a few words, for the trail: 500 characters at most. The operator does not see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 500)]
+    pub reason: Option<String>,
+}
+
+/// An operator, as admins see them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OperatorView {
+    /// Who.
+    pub operator: OperatorId,
+    /// Whether they are paused.
+    pub paused: bool,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<Timestamp>,
+    /// Leases that were given back by this request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<u32>,
+}
+
 /// Which images of a task.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -292,7 +349,7 @@ pub struct ImagePage {
 pub struct ImageView {
     /// Its id.
     pub image: ImageId,
-    /// The names of its files, sorted.
+    /// The names of its files, sorted: the first 100.
     pub names: Vec<String>,
     /// What is known of it.
     #[serde(flatten)]
@@ -330,7 +387,8 @@ pub struct ImageStatus {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
-    /// The votes on it, abstentions and late ones among them, in the order in which they came.
+    /// The votes on it, abstentions and late ones among them, in the order in which they came. They are not shown
+    /// as long as others can still vote.
     pub votes: Vec<VoteView>,
     /// When it was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,8 @@
 //! arguments. Times come in as values, chance does not come in at all.
 
 pub mod api;
+pub mod audience;
+pub mod audit;
 pub mod consensus;
 pub mod event;
 pub mod file;
@@ -13,15 +15,19 @@ pub mod label;
 pub mod limits;
 pub mod policy;
 pub mod ring;
+pub mod standing;
 pub mod subtask;
 pub mod task;
 pub mod time;
 
+pub use audience::{AccountName, Audience, TeamName};
+pub use audit::{Actor, AuditEntry, Deed};
 pub use file::{AnnouncedFile, FileName};
 pub use id::{ClientId, ImageId, OperatorId, ParseIdError, TaskId};
 pub use label::{Label, LabelIndex, LabelSet};
 pub use policy::Policy;
 pub use ring::Shards;
+pub use standing::Standing;
 pub use subtask::{Subtask, SubtaskState, Vote};
 pub use task::{Counts, Task, TaskState};
 pub use time::Timestamp;

@@ -5,6 +5,25 @@
 pub const TASK_NAME_CHARS: usize = 200;
 /// The instructions for operators, in characters.
 pub const INSTRUCTIONS_CHARS: usize = 20_000;
+/// The name of an account in an audience, in characters.
+pub const ACCOUNT_NAME_CHARS: usize = 128;
+/// The name of a team, in characters.
+pub const TEAM_NAME_CHARS: usize = 40;
+/// Operators that a task can be kept for by name. They live in the task's item.
+pub const AUDIENCE_OPERATORS: usize = 200;
+/// Teams that a task can be kept for.
+pub const AUDIENCE_TEAMS: usize = 50;
+/// Tasks of one client that are open or sealed at the same time.
+pub const ACTIVE_TASKS_PER_CLIENT: u32 = 100;
+/// Why an operator is paused, in characters.
+pub const PAUSE_REASON_CHARS: usize = 500;
+/// Requests of one caller within [`REQUEST_WINDOW_SECONDS`].
+pub const REQUESTS_PER_WINDOW: u32 = 300;
+/// How long requests are counted together, in seconds.
+pub const REQUEST_WINDOW_SECONDS: u32 = 10;
+/// Requests of one caller that each running copy of a function lets through uncounted within a window, so that
+/// people at work cost no write for being counted.
+pub const REQUESTS_UNCOUNTED: u32 = 30;
 /// Labels of one task.
 pub const LABELS_PER_TASK: usize = 1_000;
 /// One label, in characters.
@@ -40,6 +59,8 @@ pub const LEASE_SECONDS_MAX: u32 = 43_200;
 pub const UPLOAD_URL_SECONDS: u32 = 900;
 /// The life of a presigned image address, beyond the end of the lease it belongs to, in seconds.
 pub const IMAGE_URL_GRACE_SECONDS: u32 = 60;
+/// Names of one image in a list of images. Results have a row for each name.
+pub const NAMES_PER_IMAGE: usize = 100;
 /// Rows on one page of a list.
 pub const PAGE_ROWS: u32 = 1_000;
 /// A page of a list whose size is not said.

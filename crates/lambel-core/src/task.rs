@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{ClientId, LabelSet, Policy, Shards, TaskId, Timestamp, limits};
+use crate::{Audience, ClientId, LabelSet, Policy, Shards, TaskId, Timestamp, limits};
 
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -98,6 +98,9 @@ pub struct Task {
     pub instructions: String,
     /// How it comes to its labels.
     pub policy: Policy,
+    /// Who may label it.
+    #[serde(default)]
+    pub audience: Audience,
     /// How many shards it has, and as many counter slots.
     pub shards: Shards,
     /// Where it stands.
@@ -172,6 +175,20 @@ impl Task {
         }
     }
 
+    /// Opens the task to other operators. False, and no change, if these are the ones. What was leased to others
+    /// stays theirs until the lease ends.
+    pub fn open_to(&mut self, audience: Audience) -> Result<bool, SealError> {
+        if self.audience == audience {
+            return Ok(false);
+        }
+        if self.state.is_final() {
+            return Err(SealError::Ended(self.state));
+        }
+        self.audience = audience;
+        self.rev += 1;
+        Ok(true)
+    }
+
     /// Completes the task if it is sealed, all its images have arrived, and all are decided. False, and no
     /// change, if not.
     ///
@@ -233,6 +250,7 @@ mod tests {
             labels: LabelSet::parse(&["cat", "dog"]).unwrap(),
             instructions: String::new(),
             policy: Policy::default(),
+            audience: Audience::Everyone,
             shards: Shards::for_images(None),
             state: TaskState::Open,
             images: None,
@@ -292,6 +310,17 @@ mod tests {
         assert!(t.complete(&counts(1, 0, 1, 0), NOW()));
         assert_eq!(t.cancel(NOW()), Err(SealError::Ended(TaskState::Complete)));
         assert_eq!(t.seal(1, &Counts::default(), NOW()), Ok(false), "the same seal again is no news");
+    }
+
+    #[test]
+    fn the_audience_changes_while_the_task_goes_on() {
+        let mut t = task();
+        let birds = Audience::Only { operators: [].into(), teams: ["birds".parse().unwrap()].into() };
+        assert_eq!(t.open_to(Audience::Everyone), Ok(false));
+        assert_eq!(t.open_to(birds.clone()), Ok(true));
+        assert_eq!((t.open_to(birds), t.rev), (Ok(false), 1));
+        t.cancel(NOW()).unwrap();
+        assert_eq!(t.open_to(Audience::Everyone), Err(SealError::Ended(TaskState::Cancelled)));
     }
 
     #[test]

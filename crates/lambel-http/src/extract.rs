@@ -5,11 +5,11 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request},
     http::request::Parts,
 };
-use lambel_core::{ImageId, TaskId, limits};
+use lambel_core::{ImageId, OperatorId, ParseIdError, TaskId, limits};
 use lambel_service::{Caller, Error};
 use serde::de::DeserializeOwned;
 
-use crate::problem::{BAD_REQUEST, BODY_TOO_LARGE, NOT_SIGNED_IN, Problem};
+use crate::problem::{BAD_REQUEST, BODY_TOO_LARGE, INVALID, NOT_SIGNED_IN, Problem};
 
 /// Who asks.
 pub(crate) struct SignedIn(pub(crate) Caller);
@@ -63,6 +63,18 @@ impl<S: Sync + Send> FromRequestParts<S> for TaskOf {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let text = path_part(parts, state, "task").await.unwrap_or_default();
         text.parse().map(Self).map_err(|_| Error::TaskNotFound.into())
+    }
+}
+
+/// The operator of the path. Any id may be one: who has never worked has no record.
+pub(crate) struct OperatorOf(pub(crate) OperatorId);
+
+impl<S: Sync + Send> FromRequestParts<S> for OperatorOf {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = path_part(parts, state, "operator").await.unwrap_or_default();
+        text.parse().map(Self).map_err(|error: ParseIdError| Problem::new(INVALID, format!("operator: {error}")))
     }
 }
 

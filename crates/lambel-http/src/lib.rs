@@ -9,15 +9,18 @@ mod extract;
 mod operators;
 mod pages;
 mod problem;
+mod supervisors;
 mod tasks;
 
 use axum::{
     Router,
+    extract::Request,
     http::{HeaderName, HeaderValue, header},
-    response::Response,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
 };
 use lambel_core::api::PublicConfig;
-use lambel_service::{operate::Operators, tasks::Tasks};
+use lambel_service::{operate::Operators, pace::Pace, supervise::Supervisors, tasks::Tasks};
 use utoipa::openapi::{
     InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -27,15 +30,31 @@ use utoipa_axum::router::OpenApiRouter;
 pub use lambel_service::Caller;
 
 /// The routes of `task-api`: tasks, and everything that is open to everybody.
-pub fn tasks_app(tasks: Tasks, config: PublicConfig) -> Router {
+pub fn tasks_app(tasks: Tasks, pace: Pace, config: PublicConfig) -> Router {
     let (api, _) = tasks::routes().split_for_parts();
-    finish(api.with_state(tasks).merge(pages::routes(config)))
+    finish(keep_pace(api.with_state(tasks), pace).merge(pages::routes(config)))
 }
 
-/// The routes of `operator-api`.
-pub fn operators_app(operators: Operators) -> Router {
+/// The routes of `operator-api`: what operators do, and what admins do about operators.
+pub fn operators_app(operators: Operators, supervisors: Supervisors, pace: Pace) -> Router {
     let (api, _) = operators::routes().split_for_parts();
-    finish(api.with_state(operators))
+    let (admin, _) = supervisors::routes().split_for_parts();
+    finish(keep_pace(api.with_state(operators).merge(admin.with_state(supervisors)), pace))
+}
+
+/// Holds callers to their pace, before anything is done for them.
+fn keep_pace(api: Router, pace: Pace) -> Router {
+    api.layer(middleware::from_fn(move |request: Request, next: Next| {
+        let pace = pace.clone();
+        async move {
+            if let Some(caller) = request.extensions().get::<Caller>()
+                && let Err(error) = pace.admit(caller).await
+            {
+                return problem::Problem::from(error).into_response();
+            }
+            next.run(request).await
+        }
+    }))
 }
 
 /// The OpenAPI document of the whole interface.
@@ -51,7 +70,8 @@ pub fn openapi() -> OpenApi {
     let frame = OpenApiBuilder::new().info(info.build()).build();
     let routes = OpenApiRouter::<()>::with_openapi(frame)
         .merge(without_state(tasks::routes().into_openapi()))
-        .merge(without_state(operators::routes().into_openapi()));
+        .merge(without_state(operators::routes().into_openapi()))
+        .merge(without_state(supervisors::routes().into_openapi()));
     let mut document = routes.into_openapi();
     let token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -78,6 +98,10 @@ fn finish(router: Router) -> Router {
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
+        // Browsers keep to it where the connection is HTTPS, as it always is on AWS.
+        (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=(), payment=()"),
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",

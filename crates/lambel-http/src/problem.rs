@@ -48,6 +48,12 @@ kinds! {
         "The request contradicts what is there. The detail says how.";
     BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "Body too large",
         "The body of the request is over the limit of 1,000,000 bytes. Split the request.";
+    TOO_MANY_TASKS = "too-many-tasks", CONFLICT, "Too many tasks",
+        "The client has 100 tasks that are open or sealed, which is the limit. Cancel one, or wait until one is complete.";
+    PAUSED = "paused", FORBIDDEN, "Account paused",
+        "An admin has paused the operator's account: no claims and no votes are taken. What was labelled counts.";
+    TOO_MANY_REQUESTS = "too-many-requests", TOO_MANY_REQUESTS, "Too many requests",
+        "The caller sends more than 300 requests in 10 seconds. The header Retry-After says when to go on. Ask for more by each request: pages have up to 1,000 rows, claims and votes up to 100.";
     CONTENDED = "contended", SERVICE_UNAVAILABLE, "Try again",
         "Others change the same thing at the same time. Nothing is lost; send the same request again.";
     BUSY = "busy", SERVICE_UNAVAILABLE, "Try again",
@@ -60,11 +66,14 @@ kinds! {
 pub(crate) struct Problem {
     kind: Kind,
     detail: String,
+    /// When to try again, in seconds.
+    retry_after: Option<u32>,
 }
 
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into() }
+        let retry_after = (kind.status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        Self { kind, detail: detail.into(), retry_after }
     }
 }
 
@@ -77,6 +86,9 @@ impl From<Error> for Problem {
             Error::ImageNotFound => IMAGE_NOT_FOUND,
             Error::TaskEnded(_) => TASK_ENDED,
             Error::Conflict(_) => CONFLICT,
+            Error::TooManyTasks => TOO_MANY_TASKS,
+            Error::Paused => PAUSED,
+            Error::TooManyRequests { .. } => TOO_MANY_REQUESTS,
             Error::Contended => CONTENDED,
             Error::Store(StoreError::Busy(_)) => BUSY,
             Error::Store(StoreError::Failed(_)) => FAILED,
@@ -89,13 +101,17 @@ impl From<Error> for Problem {
             }
             other => other.to_string(),
         };
-        Self { kind, detail }
+        let problem = Self::new(kind, detail);
+        match error {
+            Error::TooManyRequests { retry_after } => Self { retry_after: Some(retry_after), ..problem },
+            _ => problem,
+        }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { kind: Kind { code, title, status, .. }, detail } = self;
+        let Self { kind: Kind { code, title, status, .. }, detail, retry_after } = self;
         let body = api::Problem {
             kind: format!("/problems/{code}"),
             title: title.to_owned(),
@@ -104,8 +120,8 @@ impl IntoResponse for Problem {
         };
         let mut response = (status, Json(body)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -8,8 +8,8 @@ use axum::{
 };
 use lambel_core::{
     api::{
-        AnnounceFiles, CreateTask, Grants, ImagePage, ImageView, ImagesQuery, PageQuery, Problem as ProblemBody,
-        ResultPage, SealTask, TaskPage, TaskView,
+        AnnounceFiles, AudienceFields, AuditPage, CreateTask, Grants, ImagePage, ImageView, ImagesQuery, PageQuery,
+        Problem as ProblemBody, ResultPage, SealTask, TaskPage, TaskView,
     },
     limits,
 };
@@ -30,6 +30,8 @@ pub(crate) fn routes() -> OpenApiRouter<Tasks> {
         .routes(routes!(show, cancel))
         .routes(routes!(announce))
         .routes(routes!(seal))
+        .routes(routes!(open_to))
+        .routes(routes!(audit))
         .routes(routes!(images))
         .routes(routes!(image))
         .routes(routes!(results))
@@ -139,6 +141,44 @@ async fn seal(
     JsonBody(body): JsonBody<SealTask>,
 ) -> Result<Json<TaskView>, Problem> {
     Ok(Json(tasks.seal(&caller, task, &body).await?))
+}
+
+/// Say who may label a task
+///
+/// What was leased to others stays theirs until the lease ends.
+#[utoipa::path(
+    put, path = "/api/tasks/{task}/audience", tag = "tasks", request_body = AudienceFields,
+    params(("task" = String, Path, description = "The task")),
+    responses(
+        (status = 200, description = "The task is open to these operators", body = TaskView),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn open_to(
+    State(tasks): State<Tasks>,
+    SignedIn(caller): SignedIn,
+    TaskOf(task): TaskOf,
+    JsonBody(body): JsonBody<AudienceFields>,
+) -> Result<Json<TaskView>, Problem> {
+    Ok(Json(tasks.open_to(&caller, task, &body).await?))
+}
+
+/// Read who did what with a task
+#[utoipa::path(
+    get, path = "/api/tasks/{task}/audit", tag = "tasks",
+    params(("task" = String, Path, description = "The task"), PageQuery),
+    responses(
+        (status = 200, description = "A page of the trail, the newest first", body = AuditPage),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+async fn audit(
+    State(tasks): State<Tasks>,
+    SignedIn(caller): SignedIn,
+    TaskOf(task): TaskOf,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<AuditPage>, Problem> {
+    Ok(Json(tasks.audit(&caller, task, &query).await?))
 }
 
 /// List the images of a task

@@ -13,10 +13,13 @@ use axum::{
     body::{Body, to_bytes},
     http::{Method, Request, StatusCode},
 };
-use lambel_core::{ImageId, api::PublicConfig};
+use lambel_core::{ImageId, api::PublicConfig, limits};
 use lambel_http::Caller;
 use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore};
-use lambel_service::{Role, open::Opener, operate::Operators, ports::ObjectKey, tasks::Tasks, validate::Validator};
+use lambel_service::{
+    Role, open::Opener, operate::Operators, pace::Pace, ports::ObjectKey, supervise::Supervisors, tasks::Tasks,
+    validate::Validator,
+};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -33,6 +36,7 @@ struct Answer {
     status: StatusCode,
     media_type: String,
     link: Option<String>,
+    retry_after: Option<String>,
     text: String,
 }
 
@@ -55,6 +59,10 @@ fn alice() -> Option<Caller> {
     Some(Caller::new("alice", [Role::Client]))
 }
 
+fn admin() -> Option<Caller> {
+    Some(Caller::new("root", [Role::Admin]))
+}
+
 fn operator(n: usize) -> Option<Caller> {
     Some(Caller::new(format!("op-{n}"), [Role::Operator]))
 }
@@ -73,8 +81,16 @@ impl World {
             version: "0".into(),
         };
         Self {
-            tasks: lambel_http::tasks_app(Tasks::new(store.clone(), objects.clone(), clock.clone()), config),
-            operators: lambel_http::operators_app(Operators::new(store.clone(), objects.clone(), clock.clone())),
+            tasks: lambel_http::tasks_app(
+                Tasks::new(store.clone(), objects.clone(), clock.clone()),
+                Pace::new(store.clone(), clock.clone()),
+                config,
+            ),
+            operators: lambel_http::operators_app(
+                Operators::new(store.clone(), objects.clone(), clock.clone()),
+                Supervisors::new(store.clone(), clock.clone()),
+                Pace::new(store.clone(), clock.clone()),
+            ),
             validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             opener: Opener::new(store, objects.clone()),
             objects,
@@ -99,14 +115,16 @@ impl World {
             request = request.extension(caller);
         }
         let request = request.body(Body::from(body)).unwrap();
-        let app = if path.starts_with("/api/subtasks") { &self.operators } else { &self.tasks };
+        let of_operators = ["/api/subtasks", "/api/operators"].iter().any(|prefix| path.starts_with(prefix));
+        let app = if of_operators { &self.operators } else { &self.tasks };
         let response = app.clone().oneshot(request).await.unwrap();
         let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         assert_eq!(header("x-content-type-options").as_deref(), Some("nosniff"));
         let (media_type, link) = (header("content-type").unwrap_or_default(), header("link"));
+        let retry_after = header("retry-after");
         let status = response.status();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        Answer { status, media_type, link, text: String::from_utf8(bytes.to_vec()).unwrap() }
+        Answer { status, media_type, link, retry_after, text: String::from_utf8(bytes.to_vec()).unwrap() }
     }
 
     async fn task(&self) -> String {
@@ -174,7 +192,7 @@ fn every_answer_of_every_operation_has_a_shape() {
             }
         }
     }
-    assert_eq!(operations, 13);
+    assert_eq!(operations, 19);
 }
 
 #[tokio::test]
@@ -184,7 +202,7 @@ async fn nothing_under_api_answers_without_a_caller() {
     let image = ImageId::MIN;
     let document = serde_json::to_value(lambel_http::openapi()).unwrap();
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{task}", id).replace("{image}", &image.to_string());
+        let path = path.replace("{task}", id).replace("{image}", &image.to_string()).replace("{operator}", "op-1");
         for method in methods.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let answer = world.send(None, method.clone(), &path, None).await;
@@ -260,12 +278,120 @@ async fn roles_are_checked_beside_the_rule() {
     let answer = world.send(alice(), Method::POST, "/api/subtasks/claims", Some(claim)).await;
     assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (403, "not-allowed"));
 
+    let pause = "/api/operators/op-1/pause";
+    for caller in [alice(), operator(1)] {
+        for (method, path, body) in [
+            (Method::PUT, pause, Some(json!({}))),
+            (Method::DELETE, pause, None),
+            (Method::GET, "/api/operators/op-1", None),
+            (Method::GET, "/api/operators/op-1/audit", None),
+        ] {
+            let answer = world.send(caller.clone(), method, path, body).await;
+            assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (403, "not-allowed"), "{path}");
+            assert!(answer.text.contains("admins"), "{}", answer.text);
+        }
+    }
+
     // Somebody else's task answers exactly as one that does not exist.
     let mallory = || Some(Caller::new("mallory", [Role::Client]));
     let theirs = world.send(mallory(), Method::GET, &format!("/api/tasks/{task}"), None).await;
     let nobodys = "/api/tasks/019aa5a0-5c1e-7e3b-9d7c-1f7d3b0c2a11";
     let none = world.send(mallory(), Method::GET, nobodys, None).await;
     assert_eq!((theirs.status, theirs.text), (none.status, none.text));
+}
+
+#[tokio::test]
+async fn a_paused_operator_is_told_so() {
+    let world = World::new();
+    let task = world.task().await;
+    world.upload(&task, 2).await;
+    let claim = json!({"task": task, "count": 2});
+    let claimed = world.send(operator(1), Method::POST, "/api/subtasks/claims", Some(claim.clone())).await;
+    assert_eq!(claimed.json()["subtasks"].as_array().unwrap().len(), 2);
+    let path = "/api/operators/op-1/pause";
+    let paused = world.send(admin(), Method::PUT, path, Some(json!({"reason": "asked for"}))).await.json();
+    assert_eq!((&paused["paused"], &paused["returned"]), (&json!(true), &json!(2)));
+    let refused = world.send(operator(1), Method::POST, "/api/subtasks/claims", Some(claim.clone())).await;
+    assert_eq!((refused.status.as_u16(), refused.problem().as_str()), (403, "paused"));
+    assert!(!refused.text.contains("asked for"), "the reason is for the trail");
+    let resumed = world.send(admin(), Method::DELETE, path, None).await.json();
+    assert_eq!(resumed, json!({"operator": "op-1", "paused": false}));
+    let again = world.send(operator(1), Method::POST, "/api/subtasks/claims", Some(claim)).await;
+    assert_eq!(again.status, StatusCode::OK);
+    let trail = world.send(admin(), Method::GET, "/api/operators/op-1/audit", None).await.json();
+    let actions: Vec<_> = trail["entries"].as_array().unwrap().iter().map(|entry| &entry["action"]).collect();
+    assert_eq!(actions, ["operator-resumed", "operator-paused"]);
+    assert_eq!(
+        (&trail["entries"][1]["reason"], &trail["entries"][1]["actor"]["id"]),
+        (&json!("asked for"), &json!("root"))
+    );
+    for bad in ["a b", "%20", "x%00"] {
+        let answer =
+            world.send(admin(), Method::GET, &format!("/api/operators/{}", bad.replace(' ', "%20")), None).await;
+        assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (422, "invalid"), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_without_end_gets_429_and_when_to_go_on() {
+    let world = World::new();
+    let most = limits::REQUESTS_PER_WINDOW + limits::REQUESTS_UNCOUNTED;
+    for n in 0..most {
+        let answer = world.send(alice(), Method::GET, "/api/tasks", None).await;
+        assert_eq!(answer.status, StatusCode::OK, "{n}");
+    }
+    let refused = world.send(alice(), Method::GET, "/api/tasks", None).await;
+    assert_eq!((refused.status.as_u16(), refused.problem().as_str()), (429, "too-many-requests"));
+    assert!(refused.text.contains("300 requests in 10 seconds"), "{}", refused.text);
+    let seconds: u32 = refused.retry_after.unwrap().parse().unwrap();
+    assert!((1..=10).contains(&seconds), "{seconds}");
+    let other = world.send(Some(Caller::new("bob", [Role::Client])), Method::GET, "/api/tasks", None).await;
+    assert_eq!(other.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn who_may_label_is_said_when_a_task_is_made_and_later() {
+    let world = World::new();
+    let body = json!({"name": "t", "labels": ["a", "b"], "audience": {"operators": ["Anna"], "teams": ["birds"]}});
+    let made = world.send(alice(), Method::POST, "/api/tasks", Some(body)).await.json();
+    assert_eq!(made["audience"], json!({"operators": ["anna"], "teams": ["birds"]}));
+    let path = format!("/api/tasks/{}/audience", made["task"].as_str().unwrap());
+    let opened = world.send(alice(), Method::PUT, &path, Some(json!({"everyone": true}))).await;
+    assert_eq!(opened.json()["audience"], json!({"everyone": true}));
+    let many: Vec<_> = (0..201).map(|n| format!("o{n}")).collect();
+    for (bad, says) in [
+        (json!({}), "everyone"),
+        (json!({"operators": []}), "everyone"),
+        (json!({"operators": many}), "200 operators at most"),
+        (json!({"teams": ["Birds"]}), "team name"),
+        (json!({"operators": ["a b"]}), "account name"),
+    ] {
+        let answer = world.send(alice(), Method::PUT, &path, Some(bad)).await;
+        assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (422, "invalid"), "{says}");
+        assert!(answer.text.contains(says), "{says}: {}", answer.text);
+    }
+    let unknown = world.send(alice(), Method::PUT, &path, Some(json!({"everybody": true}))).await;
+    assert_eq!((unknown.status.as_u16(), unknown.problem().as_str()), (400, "bad-request"));
+    assert!(unknown.text.contains("everybody"), "{}", unknown.text);
+}
+
+#[tokio::test]
+async fn every_answer_has_the_security_headers() {
+    let world = World::new();
+    for path in ["/", "/config.json", "/openapi.json", "/api/tasks", "/nothing", "/problems/invalid"] {
+        let request = Request::builder().uri(path).extension(alice().unwrap()).body(Body::empty()).unwrap();
+        let response = world.tasks.clone().oneshot(request).await.unwrap();
+        let header = |name: &str| response.headers().get(name).map_or("", |value| value.to_str().unwrap());
+        assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(header("cache-control"), "no-store", "{path}");
+        assert!(header("content-security-policy").contains("default-src 'none'"), "{path}");
+        assert!(header("content-security-policy").contains("frame-ancestors 'none'"), "{path}");
+        assert!(header("strict-transport-security").contains("max-age="), "{path}");
+        assert_eq!(header("cross-origin-opener-policy"), "same-origin", "{path}");
+        assert!(header("permissions-policy").contains("camera=()"), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -6,17 +6,22 @@
 use std::time::Duration;
 
 use lambel_core::{
-    AnnouncedFile, ClientId, Counts, FileName, ImageId, LabelIndex, LabelSet, OperatorId, Policy, Shards, Subtask,
-    SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
+    Actor, AnnouncedFile, Audience, AuditEntry, ClientId, Counts, Deed, FileName, ImageId, LabelIndex, LabelSet,
+    OperatorId, Policy, Shards, Standing, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
     consensus::{Confidence, Decision, Dispute},
+    limits,
     ring::Stretch,
     subtask::{Abstention, Answer, Cast, Picture, Preview, Refusal},
 };
-use lambel_service::ports::{Announcement, CastError, Closing, Desk, FilePlace, Store};
+use lambel_service::ports::{Announcement, CastError, Closing, Desk, FilePlace, Store, Trail};
 
 /// Runs every case.
 pub async fn run(store: &dyn Store) {
     tasks_are_kept_and_listed(store).await;
+    a_client_has_so_many_active_tasks(store).await;
+    trails_are_kept_and_paged(store).await;
+    an_operators_standing_changes_only_from_what_it_was(store).await;
+    requests_are_counted_by_window(store).await;
     a_task_changes_only_from_what_it_was(store).await;
     a_name_stands_for_one_image(store).await;
     files_are_sorted_and_paged(store).await;
@@ -51,6 +56,7 @@ fn new_task() -> Task {
         labels: LabelSet::parse(&["cat", "dog", "none: ü"]).expect("good labels"),
         instructions: "look".to_owned(),
         policy: Policy::default(),
+        audience: Audience::Everyone,
         shards: Shards::for_images(Some(100)),
         state: TaskState::Open,
         images: None,
@@ -64,6 +70,14 @@ fn new_task() -> Task {
 /// A client of their own for each task, so that lists are not mixed up.
 fn owner(id: TaskId) -> ClientId {
     format!("client-{id}").parse().expect("a good id")
+}
+
+fn entry(deed: Deed) -> AuditEntry {
+    AuditEntry { at: now(), actor: Actor { id: "somebody".to_owned(), name: Some("anna".to_owned()) }, deed }
+}
+
+fn created() -> AuditEntry {
+    entry(Deed::TaskCreated { audience: (&Audience::Everyone).into() })
 }
 
 fn operator(n: usize) -> OperatorId {
@@ -88,7 +102,7 @@ fn label(place: u16, at: Timestamp) -> Vote {
 
 async fn task(store: &dyn Store) -> Task {
     let task = new_task();
-    store.create_task(&task).await.expect("create");
+    assert!(store.create_task(&task, &created()).await.expect("create"));
     task
 }
 
@@ -120,15 +134,91 @@ async fn tasks_are_kept_and_listed(store: &dyn Store) {
     assert_eq!(store.task(first.id).await.expect("read"), Some(first.clone()));
     assert_eq!(store.task(TaskId::random()).await.expect("read"), None);
     assert_eq!(store.counts(&first).await.expect("counts"), Counts::default());
-    assert!(store.create_task(&first).await.is_err(), "a task is made once");
+    let other = Task { name: "another".to_owned(), ..first.clone() };
+    assert!(store.create_task(&other, &created()).await.is_err(), "a task is made once");
+    assert_eq!(store.create_task(&first, &created()).await, Ok(true), "the same again: an answer that got lost");
+
+    let only = Audience::Only { operators: ["anna".parse().expect("a name")].into(), teams: [].into() };
+    let kept = Task { audience: only, ..new_task() };
+    assert!(store.create_task(&kept, &created()).await.expect("create"));
+    assert_eq!(store.task(kept.id).await.expect("read"), Some(kept));
 
     let second = Task { id: TaskId::random(), owner: first.owner.clone(), ..new_task() };
-    store.create_task(&second).await.expect("create");
+    assert!(store.create_task(&second, &created()).await.expect("create"));
     let list = |before, limit| store.tasks_of(&first.owner, before, limit);
     assert_eq!(list(None, 10).await.expect("list"), [second.clone(), first.clone()]);
     assert_eq!(list(None, 1).await.expect("list"), std::slice::from_ref(&second));
     assert_eq!(list(Some(second.id), 10).await.expect("list"), std::slice::from_ref(&first));
     assert_eq!(list(Some(first.id), 10).await.expect("list"), []);
+}
+
+async fn a_client_has_so_many_active_tasks(store: &dyn Store) {
+    let first = task(store).await;
+    let another = || Task { id: TaskId::random(), owner: first.owner.clone(), ..new_task() };
+    for _ in 1..limits::ACTIVE_TASKS_PER_CLIENT {
+        assert!(store.create_task(&another(), &created()).await.expect("create"));
+    }
+    let refused = another();
+    assert!(!store.create_task(&refused, &created()).await.expect("create"), "one too many");
+    assert_eq!(store.task(refused.id).await.expect("read"), None, "nothing of it was written");
+    let listed = store.tasks_of(&first.owner, None, 1_000).await.expect("list");
+    assert_eq!(listed.len(), limits::ACTIVE_TASKS_PER_CLIENT as usize);
+    let mut ended = first.clone();
+    ended.cancel(now()).expect("cancel");
+    assert!(store.replace_task(&ended, &entry(Deed::TaskCancelled)).await.expect("replace"));
+    assert!(store.create_task(&refused, &created()).await.expect("create"), "there is room again");
+    assert!(!store.create_task(&another(), &created()).await.expect("create"));
+}
+
+async fn trails_are_kept_and_paged(store: &dyn Store) {
+    let mut task = task(store).await;
+    for images in 1..=12 {
+        assert!(task.seal(images, &Counts::default(), now()).expect("seal"));
+        assert!(store.replace_task(&task, &entry(Deed::TaskSealed { images })).await.expect("replace"));
+        assert!(!store.replace_task(&task, &entry(Deed::TaskCancelled)).await.expect("replace"), "lost, and not told");
+    }
+    let trail = Trail::Task(task.id);
+    let read = async |before, limit| store.audit(&trail, before, limit).await.expect("audit");
+    let all = read(None, 100).await;
+    assert_eq!(all.len(), 13);
+    assert_eq!(all[0], (12, entry(Deed::TaskSealed { images: 12 })), "the newest first");
+    assert_eq!(all[12], (0, created()));
+    assert_eq!(read(None, 5).await, all[..5]);
+    assert_eq!(read(Some(all[4].0), 5).await, all[5..10]);
+    assert_eq!(read(Some(0), 5).await, []);
+    assert_eq!(store.audit(&Trail::Task(TaskId::random()), None, 5).await.expect("audit"), []);
+}
+
+async fn an_operators_standing_changes_only_from_what_it_was(store: &dyn Store) {
+    // One of their own, since other runs may have left theirs.
+    let who: OperatorId = format!("operator-{}", TaskId::random()).parse().expect("a good id");
+    let fresh = store.standing(&who).await.expect("read");
+    assert_eq!(fresh, Standing::new(who.clone()));
+    let mut paused = fresh.clone();
+    assert!(paused.pause(now()));
+    let because = entry(Deed::OperatorPaused { reason: Some("too fast".to_owned()) });
+    assert!(store.put_standing(&paused, &because).await.expect("put"));
+    assert!(!store.put_standing(&paused, &because).await.expect("put"), "another admin came in between");
+    assert_eq!(store.standing(&who).await.expect("read"), paused);
+    assert_eq!(store.desks(&[], &who).await.expect("desks").standing, paused, "it comes with the desks");
+    let mut resumed = paused.clone();
+    assert!(resumed.resume());
+    assert!(store.put_standing(&resumed, &entry(Deed::OperatorResumed)).await.expect("put"));
+    assert_eq!(store.standing(&who).await.expect("read"), resumed);
+    let trail = store.audit(&Trail::Operator(who), None, 9).await.expect("audit");
+    assert_eq!(trail, [(2, entry(Deed::OperatorResumed)), (1, because)]);
+}
+
+async fn requests_are_counted_by_window(store: &dyn Store) {
+    let who = format!("caller-{}", TaskId::random());
+    let count = async |window| store.count_request(&who, window).await.expect("count");
+    assert_eq!((count(7).await, count(7).await, count(7).await), (1, 2, 3));
+    assert_eq!((count(8).await, count(8).await), (1, 2), "a new window begins anew");
+    assert_eq!(store.count_request(&format!("{who}-2"), 8).await.expect("count"), 1, "each caller has their own");
+    let many: Vec<_> = (0..20).map(|_| store.count_request(&who, 9)).collect();
+    let mut counted = futures::future::try_join_all(many).await.expect("count");
+    counted.sort_unstable();
+    assert_eq!(counted, (1..=20).collect::<Vec<_>>(), "none is lost when many come at once");
 }
 
 async fn a_task_changes_only_from_what_it_was(store: &dyn Store) {
@@ -137,8 +227,11 @@ async fn a_task_changes_only_from_what_it_was(store: &dyn Store) {
     sealed.seal(3, &Counts::default(), now()).expect("seal");
     let mut cancelled = before.clone();
     cancelled.cancel(now()).expect("cancel");
-    assert!(store.replace_task(&sealed).await.expect("replace"));
-    assert!(!store.replace_task(&cancelled).await.expect("replace"), "it is sealed by now");
+    assert!(store.replace_task(&sealed, &entry(Deed::TaskSealed { images: 3 })).await.expect("replace"));
+    assert!(
+        !store.replace_task(&cancelled, &entry(Deed::TaskCancelled)).await.expect("replace"),
+        "it is sealed by now"
+    );
     assert_eq!(store.task(before.id).await.expect("read"), Some(sealed.clone()));
 
     let active = async |id: TaskId| {
@@ -157,10 +250,13 @@ async fn a_task_changes_only_from_what_it_was(store: &dyn Store) {
     };
     assert!(active(before.id).await);
     sealed.cancel(now()).expect("cancel");
-    assert!(store.replace_task(&sealed).await.expect("replace"));
+    assert!(store.replace_task(&sealed, &entry(Deed::TaskSealed { images: 3 })).await.expect("replace"));
     assert!(!active(before.id).await, "what has ended is active no more");
     let ghost = Task { rev: 1, ..new_task() };
-    assert!(!store.replace_task(&ghost).await.expect("replace"), "there is nothing to replace");
+    assert!(
+        !store.replace_task(&ghost, &entry(Deed::TaskCancelled)).await.expect("replace"),
+        "there is nothing to replace"
+    );
 }
 
 fn file(name: &str, n: u32) -> AnnouncedFile {
@@ -187,9 +283,10 @@ async fn a_name_stands_for_one_image(store: &dyn Store) {
     let name = |name| FileName::parse(name).expect("a good name");
     let names = store.names(&task, &[name("a"), name("nobody"), name("c")]).await.expect("names");
     assert_eq!(names, [Some(image(1)), None, Some(image(2))]);
-    let files = store.files_of(&task, image(1)).await.expect("files");
+    let files = store.files_of(&task, image(1), 9).await.expect("files");
     assert_eq!(files, [file("a", 1), file("a b", 1), file("ü/b", 1)], "sorted by name");
-    assert_eq!(store.files_of(&task, image(3)).await.expect("files"), []);
+    assert_eq!(store.files_of(&task, image(1), 2).await.expect("files"), files[..2]);
+    assert_eq!(store.files_of(&task, image(3), 9).await.expect("files"), []);
 }
 
 async fn files_are_sorted_and_paged(store: &dyn Store) {
@@ -424,7 +521,7 @@ async fn what_comes_late_is_kept(store: &dyn Store) {
 async fn desks_change_only_from_what_they_were(store: &dyn Store) {
     let task = task(store).await;
     let nobody = TaskId::random();
-    let read = async || store.desks(&[task.id, nobody], &operator(1)).await.expect("desks");
+    let read = async || store.desks(&[task.id, nobody], &operator(1)).await.expect("desks").desks;
     let [(Some(found), desk), (None, _)] = &read().await[..] else {
         panic!("one task exists, the other does not");
     };
@@ -442,7 +539,7 @@ async fn desks_change_only_from_what_they_were(store: &dyn Store) {
     desk.leases.clear();
     assert!(store.put_desk(&desk).await.expect("put"));
     assert_eq!(read().await[0].1, desk);
-    assert_eq!(store.desks(&[], &operator(1)).await.expect("desks").len(), 0);
+    assert_eq!(store.desks(&[], &operator(1)).await.expect("desks").desks.len(), 0);
 }
 
 async fn many_records_and_many_reads(store: &dyn Store) {

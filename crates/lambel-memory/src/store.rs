@@ -4,11 +4,11 @@ use std::{ops::Bound, sync::Mutex};
 
 use async_trait::async_trait;
 use lambel_core::{
-    AnnouncedFile, ClientId, Counts, FileName, ImageId, OperatorId, Subtask, SubtaskState, Task, TaskId, Timestamp,
-    Vote, ring::Stretch, subtask::Cast,
+    AnnouncedFile, AuditEntry, ClientId, Counts, FileName, ImageId, OperatorId, Standing, Subtask, SubtaskState, Task,
+    TaskId, Timestamp, Vote, limits, ring::Stretch, subtask::Cast,
 };
 use lambel_service::{
-    ports::{Announcement, CastError, Closing, Desk, FilePlace, Store, StoreError, StoreResult},
+    ports::{Announcement, CastError, Closing, Desk, Desks, FilePlace, Store, StoreError, StoreResult, Trail},
     publish::Change,
 };
 
@@ -28,6 +28,11 @@ struct Tables {
     files: Table<(TaskId, ImageId, FileName), AnnouncedFile>,
     subtasks: Table<(TaskId, ImageId), Subtask>,
     desks: Table<(TaskId, OperatorId), Desk>,
+    standings: Table<OperatorId, Standing>,
+    /// By what they are about and the number of the change.
+    trails: Table<(Trail, u64), AuditEntry>,
+    /// The window and the requests in it, by caller.
+    requests: Table<String, (u64, u32)>,
     stream: Vec<Change>,
 }
 
@@ -45,6 +50,10 @@ impl MemoryStore {
 }
 
 impl Tables {
+    fn standing(&self, operator: &OperatorId) -> Standing {
+        self.standings.get(operator).cloned().unwrap_or_else(|| Standing::new(operator.clone()))
+    }
+
     fn put_subtask(&mut self, after: Subtask) {
         let key = (after.task, after.image);
         let before = self.subtasks.insert(key, after.clone()).map(|before| before.state);
@@ -59,13 +68,20 @@ impl Tables {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn create_task(&self, task: &Task) -> StoreResult<()> {
+    async fn create_task(&self, task: &Task, entry: &AuditEntry) -> StoreResult<bool> {
         let mut tables = lock(&self.tables);
-        if tables.tasks.contains_key(&task.id) {
-            return Err(StoreError::Failed("this task exists already".to_owned()));
+        match tables.tasks.get(&task.id) {
+            Some(there) if there == task => return Ok(true),
+            Some(_) => return Err(StoreError::Failed("this task exists already".to_owned())),
+            None => {}
+        }
+        let active = tables.tasks.values().filter(|other| other.owner == task.owner && !other.state.is_final()).count();
+        if active >= limits::ACTIVE_TASKS_PER_CLIENT as usize {
+            return Ok(false);
         }
         tables.put_task(task.clone());
-        Ok(())
+        tables.trails.insert((Trail::Task(task.id), task.rev), entry.clone());
+        Ok(true)
     }
 
     async fn task(&self, id: TaskId) -> StoreResult<Option<Task>> {
@@ -87,11 +103,12 @@ impl Store for MemoryStore {
         Ok((page, more))
     }
 
-    async fn replace_task(&self, task: &Task) -> StoreResult<bool> {
+    async fn replace_task(&self, task: &Task, entry: &AuditEntry) -> StoreResult<bool> {
         let mut tables = lock(&self.tables);
         let won = tables.tasks.get(&task.id).is_some_and(|now| now.rev + 1 == task.rev);
         if won {
             tables.put_task(task.clone());
+            tables.trails.insert((Trail::Task(task.id), task.rev), entry.clone());
         }
         Ok(won)
     }
@@ -139,10 +156,10 @@ impl Store for MemoryStore {
         Ok(own.map(|(_, file)| file).filter(|file| behind(file)).take(limit as usize).cloned().collect())
     }
 
-    async fn files_of(&self, task: &Task, image: ImageId) -> StoreResult<Vec<AnnouncedFile>> {
+    async fn files_of(&self, task: &Task, image: ImageId, limit: u32) -> StoreResult<Vec<AnnouncedFile>> {
         let tables = lock(&self.tables);
         let rows = tables.files.iter().filter(|((id, of, _), _)| *id == task.id && *of == image);
-        Ok(rows.map(|(_, file)| file.clone()).collect())
+        Ok(rows.take(limit as usize).map(|(_, file)| file.clone()).collect())
     }
 
     async fn record(&self, task: &Task, subtasks: &[Subtask]) -> StoreResult<Vec<ImageId>> {
@@ -262,14 +279,14 @@ impl Store for MemoryStore {
         Ok(closed)
     }
 
-    async fn desks(&self, tasks: &[TaskId], operator: &OperatorId) -> StoreResult<Vec<(Option<Task>, Desk)>> {
+    async fn desks(&self, tasks: &[TaskId], operator: &OperatorId) -> StoreResult<Desks> {
         let tables = lock(&self.tables);
         let desk = |id: &TaskId| {
             let stored = tables.desks.get(&(*id, operator.clone())).cloned();
             let desk = stored.unwrap_or_else(|| Desk::new(*id, operator.clone()));
             (tables.tasks.get(id).cloned(), desk)
         };
-        Ok(tasks.iter().map(desk).collect())
+        Ok(Desks { standing: tables.standing(operator), desks: tasks.iter().map(desk).collect() })
     }
 
     async fn put_desk(&self, desk: &Desk) -> StoreResult<bool> {
@@ -280,5 +297,35 @@ impl Store for MemoryStore {
             tables.desks.insert(key, desk.clone());
         }
         Ok(won)
+    }
+
+    async fn standing(&self, operator: &OperatorId) -> StoreResult<Standing> {
+        Ok(lock(&self.tables).standing(operator))
+    }
+
+    async fn put_standing(&self, standing: &Standing, entry: &AuditEntry) -> StoreResult<bool> {
+        let mut tables = lock(&self.tables);
+        let won = tables.standing(&standing.operator).rev + 1 == standing.rev;
+        if won {
+            tables.standings.insert(standing.operator.clone(), standing.clone());
+            tables.trails.insert((Trail::Operator(standing.operator.clone()), standing.rev), entry.clone());
+        }
+        Ok(won)
+    }
+
+    async fn audit(&self, trail: &Trail, before: Option<u64>, limit: u32) -> StoreResult<Vec<(u64, AuditEntry)>> {
+        let tables = lock(&self.tables);
+        let rows = tables.trails.range((trail.clone(), 0)..(trail.clone(), before.unwrap_or(u64::MAX)));
+        Ok(rows.rev().take(limit as usize).map(|((_, number), entry)| (*number, entry.clone())).collect())
+    }
+
+    async fn count_request(&self, caller: &str, window: u64) -> StoreResult<u32> {
+        let mut tables = lock(&self.tables);
+        let counted = tables.requests.entry(caller.to_owned()).or_default();
+        if counted.0 < window {
+            *counted = (window, 0);
+        }
+        counted.1 += 1;
+        Ok(counted.1)
     }
 }

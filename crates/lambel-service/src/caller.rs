@@ -1,6 +1,6 @@
 //! Who asks.
 
-use lambel_core::{ClientId, OperatorId};
+use lambel_core::{AccountName, Actor, Audience, ClientId, OperatorId, TeamName};
 
 use crate::error::{Error, Result};
 
@@ -40,12 +40,61 @@ impl Role {
 pub struct Caller {
     subject: String,
     roles: Vec<Role>,
+    name: Option<AccountName>,
+    teams: Vec<TeamName>,
+}
+
+/// How the groups of the user pool begin that stand for teams.
+const TEAM: &str = "team:";
+
+/// The team that a group of the user pool stands for.
+pub fn team_of_group(group: &str) -> Option<TeamName> {
+    group.strip_prefix(TEAM)?.parse().ok()
+}
+
+/// The group of the user pool that stands for a team.
+pub fn group_of_team(team: &TeamName) -> String {
+    format!("{TEAM}{team}")
 }
 
 impl Caller {
     /// A caller by the `sub` of their token and the roles of their groups.
     pub fn new(subject: impl Into<String>, roles: impl IntoIterator<Item = Role>) -> Self {
-        Self { subject: subject.into(), roles: roles.into_iter().collect() }
+        Self { subject: subject.into(), roles: roles.into_iter().collect(), name: None, teams: Vec::new() }
+    }
+
+    /// The caller, with the name of their account.
+    #[must_use]
+    pub fn named(mut self, name: Option<AccountName>) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// The caller, as a member of these teams.
+    #[must_use]
+    pub fn in_teams(mut self, teams: impl IntoIterator<Item = TeamName>) -> Self {
+        self.teams = teams.into_iter().collect();
+        self
+    }
+
+    /// The `sub` of their token.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Whether they belong to an audience.
+    pub fn belongs_to(&self, audience: &Audience) -> bool {
+        audience.admits(self.name.as_ref(), &self.teams)
+    }
+
+    /// The caller, as the trail names them.
+    pub fn actor(&self) -> Actor {
+        Actor { id: self.subject.clone(), name: self.name.as_ref().map(ToString::to_string) }
+    }
+
+    /// Fails unless the caller is an admin.
+    pub fn admin(&self) -> Result<()> {
+        if self.is(Role::Admin) { Ok(()) } else { Err(Error::RoleMissing { group: Role::Admin.group() }) }
     }
 
     /// Whether they have a role.

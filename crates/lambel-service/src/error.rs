@@ -1,6 +1,6 @@
 //! What can go wrong for a caller.
 
-use lambel_core::TaskState;
+use lambel_core::{TaskState, limits};
 
 use crate::ports::StoreError;
 
@@ -36,6 +36,25 @@ pub enum Error {
     /// The request contradicts what is there.
     #[error("{0}")]
     Conflict(String),
+    /// The client has as many active tasks as they may have.
+    #[error(
+        "you have {} tasks that are open or sealed, which is the limit; cancel one, or wait until one is complete",
+        limits::ACTIVE_TASKS_PER_CLIENT
+    )]
+    TooManyTasks,
+    /// An admin has paused the operator.
+    #[error("an admin has paused your account; what you have labelled counts. Ask them when you can go on")]
+    Paused,
+    /// The caller asks too often.
+    #[error(
+        "more than {} requests in {} seconds; go on in {retry_after} seconds",
+        limits::REQUESTS_PER_WINDOW,
+        limits::REQUEST_WINDOW_SECONDS
+    )]
+    TooManyRequests {
+        /// When to go on, in seconds.
+        retry_after: u32,
+    },
     /// Somebody else changed the same thing too often at the same time.
     #[error("somebody else changes the same thing; try again")]
     Contended,

@@ -3,14 +3,17 @@
 //! Nothing here knows AWS. A function of the cloud builds its clients once and hands over to one of these
 //! types; a test hands over ports that live in memory.
 
+mod audit;
 pub mod caller;
 pub mod error;
 pub mod open;
 pub mod operate;
+pub mod pace;
 pub mod ports;
 pub mod progress;
 pub mod publish;
 pub mod results;
+pub mod supervise;
 pub mod tasks;
 pub mod validate;
 mod walk;

@@ -8,7 +8,7 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
-    ImageId, OperatorId, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
+    ImageId, OperatorId, Standing, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
     api::{
         Claim, ClaimAnswer, LeasedSubtask, ReturnAnswer, ReturnLeases, SubmitVotes, SubmittedVote, VoteAnswer,
         VoteOutcome, VoteReceipt, WorkAnswer, WorkSummary, WorkTask,
@@ -22,7 +22,7 @@ use crate::{
     caller::Caller,
     error::{Error, Result},
     ports::{
-        CLOSED_AT_ONCE, CastError, Closing, Desk, ObjectKey, SharedClock, SharedObjects, SharedStore, Shelf,
+        CLOSED_AT_ONCE, CastError, Closing, Desk, Desks, ObjectKey, SharedClock, SharedObjects, SharedStore, Shelf,
         StoreResult,
     },
     walk::Walk,
@@ -41,7 +41,7 @@ const EMPTY_FOR: Duration = Duration::from_secs(4);
 /// How long an expired lease stays on the operator's record, so that a late vote can be honoured.
 const REMEMBERED_FOR: Duration = Duration::from_secs(3_600);
 /// Tasks that a claim without a task looks at, and tasks of a list of work.
-const ACTIVE_TASKS: u32 = 50;
+const ACTIVE_TASKS: u32 = 40;
 /// Operators of whom it is remembered where in the list of tasks their last claim ended.
 const REMEMBERED_OPERATORS: usize = 10_000;
 /// Pages of tasks that a list of work looks at.
@@ -68,8 +68,14 @@ pub struct Operators {
 struct Handed {
     task: Task,
     subtasks: Vec<(Subtask, Timestamp)>,
+    /// Whether there are new leases among them.
+    has_new: bool,
     /// Whether the walk has passed the whole ring.
     came_round: bool,
+}
+
+fn unpaused(standing: &Standing) -> Result<()> {
+    if standing.is_paused() { Err(Error::Paused) } else { Ok(()) }
 }
 
 impl Operators {
@@ -89,8 +95,10 @@ impl Operators {
         let mut all_round = true;
         match request.task {
             Some(id) => {
-                let (task, desk) = self.desk(id, &operator).await?;
-                let task = task.ok_or(Error::TaskNotFound)?;
+                let (standing, task, desk) = self.desk(id, &operator).await?;
+                unpaused(&standing)?;
+                // A task that is kept for others is not there for this one.
+                let task = task.filter(|task| caller.belongs_to(&task.audience)).ok_or(Error::TaskNotFound)?;
                 if task.state.is_final() {
                     return Err(Error::TaskEnded(task.state));
                 }
@@ -100,13 +108,15 @@ impl Operators {
                 let after = lock(&self.looked).remove(&operator);
                 let (tasks, more) = self.store.active_tasks(after, ACTIVE_TASKS).await?;
                 let missing = |handed: &[Handed]| wanted - handed.iter().map(|h| h.subtasks.len()).sum::<usize>();
-                for task in tasks {
+                for task in tasks.into_iter().filter(|task| caller.belongs_to(&task.audience)) {
                     let missing = missing(&handed);
                     if missing == 0 {
                         break;
                     }
-                    let (task, desk) = self.desk(task.id, &operator).await?;
-                    if let Some(task) = task.filter(|task| !task.state.is_final()) {
+                    let (standing, task, desk) = self.desk(task.id, &operator).await?;
+                    unpaused(&standing)?;
+                    let fits = |task: &Task| !task.state.is_final() && caller.belongs_to(&task.audience);
+                    if let Some(task) = task.filter(fits) {
                         handed.push(self.claim_in(task, desk, &operator, missing).await?);
                     }
                 }
@@ -119,6 +129,17 @@ impl Operators {
                     looked.insert(operator.clone(), last);
                 }
             }
+        }
+
+        // Whoever paused them has written the standing first and taken back the leases then. What this claim has
+        // leased since is given back here; so it is caught either way.
+        if handed.iter().any(|handed| handed.has_new) && self.store.standing(&operator).await?.is_paused() {
+            for Handed { task, subtasks, .. } in &handed {
+                let images: Vec<ImageId> = subtasks.iter().map(|(subtask, _)| subtask.image).collect();
+                let (_, _, desk) = self.desk(task.id, &operator).await?;
+                self.hand_back(task, desk, &images).await?;
+            }
+            return Err(Error::Paused);
         }
 
         let now = self.clock.now();
@@ -137,8 +158,20 @@ impl Operators {
         Ok(ClaimAnswer { subtasks, tasks, retry_after })
     }
 
-    async fn desk(&self, task: TaskId, operator: &OperatorId) -> Result<(Option<Task>, Desk)> {
-        self.store.desks(&[task], operator).await?.pop().ok_or(Error::TaskNotFound)
+    async fn desk(&self, task: TaskId, operator: &OperatorId) -> Result<(Standing, Option<Task>, Desk)> {
+        let Desks { standing, mut desks } = self.store.desks(&[task], operator).await?;
+        let (task, desk) = desks.pop().ok_or(Error::TaskNotFound)?;
+        Ok((standing, task, desk))
+    }
+
+    /// Gives leases of one task back, and takes them off the operator's record. Says how many there were.
+    async fn hand_back(&self, task: &Task, mut desk: Desk, images: &[ImageId]) -> Result<u32> {
+        let returns: Vec<_> = images.iter().map(|image| self.store.give_back(task, *image, &desk.operator)).collect();
+        let gone: Vec<bool> = stream::iter(returns).buffered(AT_ONCE).try_collect().await?;
+        let images: HashSet<ImageId> = images.iter().copied().collect();
+        let place = desk.place;
+        self.keep(&mut desk, place, &images, &mut BTreeMap::new(), self.clock.now()).await?;
+        Ok(gone.iter().filter(|gone| **gone).count() as u32)
     }
 
     async fn claim_in(&self, task: Task, mut desk: Desk, operator: &OperatorId, wanted: usize) -> Result<Handed> {
@@ -225,8 +258,12 @@ impl Operators {
 
         let came_round = walk.came_round;
         let place = walk.place;
-        self.keep(&mut desk, place, &gone, &handed, now).await?;
-        Ok(Handed { task, subtasks: handed.into_values().collect(), came_round })
+        let surplus = self.keep(&mut desk, place, &gone, &mut handed, now).await?;
+        // Another claim of theirs has leased at the same time; this one gives back what is too much.
+        let returns: Vec<_> = surplus.iter().map(|image| self.store.give_back(&task, *image, operator)).collect();
+        stream::iter(returns).buffered(AT_ONCE).try_for_each(async |_| Ok(())).await?;
+        let has_new = handed.keys().any(|image| !held.contains(image));
+        Ok(Handed { task, subtasks: handed.into_values().collect(), has_new, came_round })
     }
 
     /// The next images of the walk, `limit` at most.
@@ -274,19 +311,30 @@ impl Operators {
         Ok(outcomes.into_iter().flatten().collect())
     }
 
-    /// Stores the operator's record after a claim.
+    /// Stores the operator's record after a claim. If a claim at the same time has made the live leases too many,
+    /// the surplus is taken out of `handed`, and returned: it is to be given back.
     async fn keep(
         &self,
         desk: &mut Desk,
         place: ImageId,
         gone: &HashSet<ImageId>,
-        handed: &BTreeMap<ImageId, (Subtask, Timestamp)>,
+        handed: &mut BTreeMap<ImageId, (Subtask, Timestamp)>,
         now: Timestamp,
-    ) -> Result<()> {
+    ) -> Result<Vec<ImageId>> {
+        let mut returned = Vec::new();
         for _ in 0..DESK_TRIES {
             let before = desk.clone();
             desk.place = place;
             desk.leases.retain(|image, until| !gone.contains(image) && until.plus(REMEMBERED_FOR) > now);
+            let live = desk.leases.iter().filter(|(image, until)| **until > now && !handed.contains_key(image)).count();
+            let fresh = |image: &&ImageId| !before.leases.contains_key(image);
+            while live + handed.len() > limits::LIVE_LEASES
+                && let Some(image) = handed.keys().rev().find(fresh).copied()
+            {
+                handed.remove(&image);
+                desk.leases.remove(&image);
+                returned.push(image);
+            }
             desk.leases.extend(handed.iter().map(|(image, (_, until))| (*image, *until)));
             // Expired ones are a courtesy: only where there is room.
             let mut surplus = desk.leases.len().saturating_sub(limits::LIVE_LEASES);
@@ -296,18 +344,17 @@ impl Operators {
                 !drop
             });
             if *desk == before {
-                return Ok(());
+                return Ok(returned);
             }
             desk.rev += 1;
             if self.store.put_desk(desk).await? {
-                return Ok(());
+                return Ok(returned);
             }
-            let (_, fresh) = self.desk(desk.task, &desk.operator).await?;
-            *desk = fresh;
+            (_, _, *desk) = self.desk(desk.task, &desk.operator).await?;
         }
         // The leases are on the subtasks: the next walk finds them there.
         tracing::warn!(task = %desk.task, operator = %desk.operator, "operator's record not stored");
-        Ok(())
+        Ok(returned)
     }
 
     /// Takes votes, judges each alone, and closes what they decide.
@@ -324,7 +371,8 @@ impl Operators {
         if ids.len() > ACTIVE_TASKS as usize {
             return Err(Error::invalid("votes", format!("votes of {ACTIVE_TASKS} tasks at most in one request")));
         }
-        let desks = self.store.desks(&ids, &operator).await?;
+        let Desks { standing, desks } = self.store.desks(&ids, &operator).await?;
+        unpaused(&standing)?;
         let desks: HashMap<TaskId, (Option<Task>, Desk)> = ids.into_iter().zip(desks).collect();
 
         let mut seen = HashSet::new();
@@ -339,7 +387,9 @@ impl Operators {
                     if repeated {
                         return Err(Rejected::new("duplicate", "the request has another vote for this image"));
                     }
-                    let (Some(task), desk) = desk else {
+                    let (task, desk) = desk;
+                    let there = |task: &&Task| is_there(caller, task, desk);
+                    let Some(task) = task.as_ref().filter(there) else {
                         return Err(Rejected::new("task-not-found", "there is no task with this id"));
                     };
                     let answer = read_answer(task, vote)?;
@@ -438,25 +488,21 @@ impl Operators {
         }
         let mut returned = 0;
         for (id, images) in by_task {
-            let (task, mut desk) = self.desk(id, &operator).await?;
-            let task = task.ok_or(Error::TaskNotFound)?;
-            let returns: Vec<_> = images.iter().map(|image| self.store.give_back(&task, *image, &operator)).collect();
-            let gone: Vec<bool> = stream::iter(returns).buffered(AT_ONCE).try_collect().await?;
-            returned += gone.iter().filter(|gone| **gone).count() as u32;
-            let images: HashSet<ImageId> = images.into_iter().collect();
-            let place = desk.place;
-            self.keep(&mut desk, place, &images, &BTreeMap::new(), self.clock.now()).await?;
+            let (_, task, desk) = self.desk(id, &operator).await?;
+            let task = task.filter(|task| is_there(caller, task, &desk)).ok_or(Error::TaskNotFound)?;
+            returned += self.hand_back(&task, desk, &images).await?;
         }
         Ok(ReturnAnswer { returned })
     }
 
     /// The tasks that have work.
     pub async fn work(&self, caller: &Caller) -> Result<WorkAnswer> {
-        caller.operator()?;
+        unpaused(&self.store.standing(&caller.operator()?).await?)?;
         let mut found = Vec::new();
         let mut after = None;
         for _ in 0..WORK_PAGES {
-            let (tasks, more) = self.store.active_tasks(after, ACTIVE_TASKS).await?;
+            let (mut tasks, more) = self.store.active_tasks(after, ACTIVE_TASKS).await?;
+            tasks.retain(|task| caller.belongs_to(&task.audience));
             let summary = |task: &Task| {
                 let (store, task) = (self.store.clone(), task.clone());
                 async move {
@@ -512,6 +558,11 @@ impl Operators {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a task is there for an operator: it is open to them, or was when they took something from it.
+fn is_there(caller: &Caller, task: &Task, desk: &Desk) -> bool {
+    desk.rev > 0 || caller.belongs_to(&task.audience)
 }
 
 /// Why a vote is not kept.

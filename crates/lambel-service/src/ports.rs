@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use lambel_core::{
-    AnnouncedFile, ClientId, Counts, FileName, ImageId, OperatorId, Subtask, SubtaskState, Task, TaskId, Timestamp,
-    Vote,
+    AnnouncedFile, AuditEntry, ClientId, Counts, FileName, ImageId, OperatorId, Standing, Subtask, SubtaskState, Task,
+    TaskId, Timestamp, Vote,
     api::Header,
     consensus::{Decision, Verdict},
     event::{Event, NewSubtasks},
@@ -121,8 +121,10 @@ pub enum CastError {
 pub trait Store: Send + Sync {
     // Tasks.
 
-    /// Writes a new task, with its places in its owner's list and in the list of active tasks.
-    async fn create_task(&self, task: &Task) -> StoreResult<()>;
+    /// Writes a new task, with its places in its owner's list and in the list of active tasks, and the first
+    /// entry of its trail. False if the owner has as many active tasks as they may have. The very same task again
+    /// changes nothing.
+    async fn create_task(&self, task: &Task, entry: &AuditEntry) -> StoreResult<bool>;
 
     /// Reads a task.
     async fn task(&self, id: TaskId) -> StoreResult<Option<Task>>;
@@ -134,9 +136,9 @@ pub trait Store: Send + Sync {
     /// id is that of the last row, where there may be more behind it.
     async fn active_tasks(&self, after: Option<TaskId>, limit: u32) -> StoreResult<(Vec<Task>, Option<TaskId>)>;
 
-    /// Replaces a task by what it has become, if its `rev` is still the one before. False if it is not. A task
-    /// that has ended leaves the list of active tasks in the same step.
-    async fn replace_task(&self, task: &Task) -> StoreResult<bool>;
+    /// Replaces a task by what it has become, if its `rev` is still the one before. False if it is not. In the
+    /// same step the trail gets its entry, and a task that has ended leaves the list of active tasks.
+    async fn replace_task(&self, task: &Task, entry: &AuditEntry) -> StoreResult<bool>;
 
     /// The sum of a task's counter slots.
     async fn counts(&self, task: &Task) -> StoreResult<Counts>;
@@ -156,8 +158,8 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> StoreResult<Vec<AnnouncedFile>>;
 
-    /// The files of one image, sorted by name.
-    async fn files_of(&self, task: &Task, image: ImageId) -> StoreResult<Vec<AnnouncedFile>>;
+    /// The files of one image, sorted by name, `limit` at most.
+    async fn files_of(&self, task: &Task, image: ImageId, limit: u32) -> StoreResult<Vec<AnnouncedFile>>;
 
     // Subtasks.
 
@@ -207,12 +209,47 @@ pub trait Store: Send + Sync {
 
     // Operators.
 
-    /// The tasks, where they exist, and the operator's record in each (a new one where there is none), by one
-    /// request. At most 50 tasks.
-    async fn desks(&self, tasks: &[TaskId], operator: &OperatorId) -> StoreResult<Vec<(Option<Task>, Desk)>>;
+    /// The operator's standing, and the tasks, where they exist, with the operator's record in each (a new one
+    /// where there is none), by one request. At most 40 tasks.
+    async fn desks(&self, tasks: &[TaskId], operator: &OperatorId) -> StoreResult<Desks>;
 
     /// Stores an operator's record, if its `rev` is still the one before. False if it is not.
     async fn put_desk(&self, desk: &Desk) -> StoreResult<bool>;
+
+    /// An operator's standing; a new one if nothing was ever said of them.
+    async fn standing(&self, operator: &OperatorId) -> StoreResult<Standing>;
+
+    /// Stores an operator's standing, if its `rev` is still the one before, and an entry of their trail. False
+    /// if it is not.
+    async fn put_standing(&self, standing: &Standing, entry: &AuditEntry) -> StoreResult<bool>;
+
+    // Watch.
+
+    /// A trail, the newest entry first, from before the entry of the number `before`, each with its number. May
+    /// lag behind by a moment.
+    async fn audit(&self, trail: &Trail, before: Option<u64>, limit: u32) -> StoreResult<Vec<(u64, AuditEntry)>>;
+
+    /// Counts a request of a caller in a window of time, and says how many there were with this one. Windows are
+    /// numbered; a window that is over is forgotten.
+    async fn count_request(&self, caller: &str, window: u64) -> StoreResult<u32>;
+}
+
+/// What a trail is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trail {
+    /// A task.
+    Task(TaskId),
+    /// An operator.
+    Operator(OperatorId),
+}
+
+/// What one read gets of an operator.
+#[derive(Clone, Debug)]
+pub struct Desks {
+    /// Whether they may work.
+    pub standing: Standing,
+    /// The tasks that were asked for, in that order, and the operator's record in each.
+    pub desks: Vec<(Option<Task>, Desk)>,
 }
 
 /// Where a picture lies.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
 use lambel_core::{
-    ImageId, Task, TaskId,
+    Actor, AuditEntry, Deed, ImageId, Task, TaskId,
     event::{CloudEvent, SubtaskEnded},
 };
 
@@ -32,7 +32,8 @@ pub(crate) async fn advance(store: &dyn Store, clock: &dyn Clock, id: TaskId) ->
         if !task.complete(&counts, clock.now()) {
             return Ok(None);
         }
-        if store.replace_task(&task).await? {
+        let entry = AuditEntry { at: clock.now(), actor: Actor::lambel(), deed: Deed::TaskCompleted };
+        if store.replace_task(&task, &entry).await? {
             tracing::info!(task = %id, accepted = counts.accepted, rejected = counts.rejected, "task complete");
             return Ok(Some(task));
         }

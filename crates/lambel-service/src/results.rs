@@ -22,6 +22,9 @@ use crate::{
     tasks::Tasks,
 };
 
+/// Names of one image that a list shows.
+const NAMES: u32 = limits::NAMES_PER_IMAGE as u32;
+
 /// How many rows a page may have, from what the request says.
 pub(crate) fn page_limit(limit: Option<u32>) -> Result<u32> {
     let limit = limit.unwrap_or(limits::PAGE_ROWS_DEFAULT);
@@ -64,7 +67,7 @@ impl Tasks {
             let row = ResultRow {
                 name: file.name.to_string(),
                 image: file.image,
-                status: status(&task.labels, subtasks.get(&file.image), file.bytes),
+                status: status(&task, subtasks.get(&file.image), file.bytes),
             };
             bytes += serde_json::to_vec(&row).map_or(0, |json| json.len());
             if bytes > limits::RESPONSE_BYTES
@@ -108,11 +111,11 @@ impl Tasks {
         let views = subtasks.into_iter().map(|subtask| {
             let task = &task;
             async move {
-                let files = self.store.files_of(task, subtask.image).await?;
-                Ok::<_, Error>(image_view(&task.labels, subtask.image, &files, Some(&subtask)))
+                let files = self.store.files_of(task, subtask.image, NAMES).await?;
+                Ok::<_, Error>(image_view(task, subtask.image, &files, Some(&subtask)))
             }
         });
-        Ok(ImagePage { images: stream::iter(views).buffered(16).try_collect().await?, next })
+        Ok(fit(stream::iter(views).buffered(16).try_collect().await?, next))
     }
 
     /// Images that were announced and of which nothing has been seen.
@@ -123,23 +126,23 @@ impl Tasks {
         let mut images: Vec<_> = files.iter().map(|file| file.image).collect();
         images.dedup();
         let known = self.known(task, &images).await?;
-        let mut page = Vec::new();
-        for image in images.into_iter().filter(|image| !known.contains_key(image)) {
-            let files = self.store.files_of(task, image).await?;
-            page.push(image_view(&task.labels, image, &files, None));
-        }
-        Ok(ImagePage { images: page, next })
+        let views = images.into_iter().filter(|image| !known.contains_key(image)).map(|image| async move {
+            let files = self.store.files_of(task, image, NAMES).await?;
+            Ok::<_, Error>(image_view(task, image, &files, None))
+        });
+        let views: Vec<_> = views.collect();
+        Ok(fit(stream::iter(views).buffered(16).try_collect().await?, next))
     }
 
     /// One image with all that is known of it.
     pub async fn image(&self, caller: &Caller, id: TaskId, image: ImageId) -> Result<ImageView> {
         let task = self.owned(caller, id).await?;
-        let files = self.store.files_of(&task, image).await?;
+        let files = self.store.files_of(&task, image, NAMES).await?;
         let subtask = self.store.subtasks(&task, &[image], true).await?.pop();
         if files.is_empty() && subtask.is_none() {
             return Err(Error::ImageNotFound);
         }
-        Ok(image_view(&task.labels, image, &files, subtask.as_ref()))
+        Ok(image_view(&task, image, &files, subtask.as_ref()))
     }
 
     /// The files behind a place, over the shards.
@@ -162,21 +165,41 @@ impl Tasks {
     }
 }
 
-fn image_view(labels: &LabelSet, image: ImageId, files: &[AnnouncedFile], subtask: Option<&Subtask>) -> ImageView {
+/// A page cut to what fits into one answer.
+fn fit(images: Vec<ImageView>, next: Option<String>) -> ImagePage {
+    let mut bytes = 0;
+    let mut kept: Vec<ImageView> = Vec::with_capacity(images.len());
+    for view in images {
+        bytes += serde_json::to_vec(&view).map_or(0, |json| json.len());
+        if bytes > limits::RESPONSE_BYTES
+            && let Some(last) = kept.last()
+        {
+            return ImagePage { next: Some(last.image.to_string()), images: kept };
+        }
+        kept.push(view);
+    }
+    ImagePage { images: kept, next }
+}
+
+fn image_view(task: &Task, image: ImageId, files: &[AnnouncedFile], subtask: Option<&Subtask>) -> ImageView {
     ImageView {
         image,
         names: files.iter().map(|file| file.name.to_string()).collect(),
-        status: status(labels, subtask, files.first().map_or(0, |file| file.bytes)),
+        status: status(task, subtask, files.first().map_or(0, |file| file.bytes)),
         created_at: subtask.map(|subtask| subtask.created_at),
     }
 }
 
 /// What is known of an image. `announced_bytes` serves while there is no record.
-fn status(labels: &LabelSet, subtask: Option<&Subtask>, announced_bytes: u64) -> ImageStatus {
+///
+/// Votes are shown when nobody can vote any more: the client of a task may be one of its operators, or tell one,
+/// and no operator shall see what others have said before they say it.
+fn status(task: &Task, subtask: Option<&Subtask>, announced_bytes: u64) -> ImageStatus {
+    let labels = &task.labels;
     let picture = subtask.and_then(|subtask| subtask.picture.as_ref());
     let decision = subtask.and_then(|subtask| subtask.decision);
     let mut votes: Vec<VoteView> = Vec::new();
-    if let Some(subtask) = subtask {
+    if let Some(subtask) = subtask.filter(|subtask| subtask.state.is_final() || task.state.is_final()) {
         votes.extend(subtask.votes.iter().map(|(operator, vote)| vote_view(labels, operator, vote, false)));
         votes.extend(subtask.late.iter().map(|(operator, vote)| vote_view(labels, operator, vote, true)));
         votes.sort_by(|a, b| (a.at, a.late, &a.operator).cmp(&(b.at, b.late, &b.operator)));

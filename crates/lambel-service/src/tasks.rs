@@ -3,18 +3,20 @@
 use std::{collections::HashMap, time::Duration};
 
 use lambel_core::{
-    AnnouncedFile, FileName, ImageId, LabelSet, Policy, Shards, Task, TaskId, TaskState,
+    AnnouncedFile, Audience, AuditEntry, Deed, FileName, ImageId, LabelSet, Policy, Shards, Task, TaskId, TaskState,
     api::{
-        AnnounceFiles, CreateTask, FileAnnouncement, FileGrant, Grant, Grants, PageQuery, SealTask, TaskPage, TaskView,
+        AnnounceFiles, AudienceFields, AuditPage, CreateTask, FileAnnouncement, FileGrant, Grant, Grants, PageQuery,
+        SealTask, TaskPage, TaskView,
     },
     limits,
     task::SealError,
 };
 
 use crate::{
+    audit::audit_page,
     caller::{Caller, Role},
     error::{Error, Result},
-    ports::{Announcement, ObjectKey, SharedClock, SharedObjects, SharedStore},
+    ports::{Announcement, ObjectKey, SharedClock, SharedObjects, SharedStore, Trail},
     progress,
     results::page_limit,
 };
@@ -63,6 +65,7 @@ impl Tasks {
             instructions,
             policy: Policy::parse(&request.policy.clone().unwrap_or_default())
                 .map_err(|error| Error::invalid("policy", error))?,
+            audience: request.audience.as_ref().map_or(Ok(Audience::Everyone), parse_audience)?,
             shards: Shards::for_images(request.expected_images),
             state: TaskState::Open,
             images: None,
@@ -71,7 +74,10 @@ impl Tasks {
             ended_at: None,
             rev: 0,
         };
-        self.store.create_task(&task).await?;
+        let deed = Deed::TaskCreated { audience: (&task.audience).into() };
+        if !self.store.create_task(&task, &self.entry(caller, deed)).await? {
+            return Err(Error::TooManyTasks);
+        }
         tracing::info!(task = %task.id, labels = task.labels.len(), "task created");
         self.view(&task).await
     }
@@ -84,9 +90,22 @@ impl Tasks {
             Some(text) => Some(text.parse().map_err(|_| Error::invalid("cursor", "this is not a cursor"))?),
             None => None,
         };
-        let tasks = self.store.tasks_of(&owner, before, limit).await?;
-        let next = (tasks.len() == limit as usize).then(|| tasks.last().map(|task| task.id.to_string())).flatten();
-        Ok(TaskPage { tasks: tasks.iter().map(|task| view(task, None)).collect(), next })
+        let found = self.store.tasks_of(&owner, before, limit).await?;
+        let mut more = found.len() == limit as usize;
+        let mut tasks: Vec<TaskView> = Vec::with_capacity(found.len());
+        let mut bytes = 0;
+        for task in &found {
+            let view = view(task, None);
+            // Labels and instructions can be long; a page of tasks must fit into one answer all the same.
+            bytes += serde_json::to_vec(&view).map_or(0, |json| json.len());
+            if bytes > limits::RESPONSE_BYTES && !tasks.is_empty() {
+                more = true;
+                break;
+            }
+            tasks.push(view);
+        }
+        let next = tasks.last().filter(|_| more).map(|task| task.task.to_string());
+        Ok(TaskPage { tasks, next })
     }
 
     /// A task with its exact progress.
@@ -105,7 +124,8 @@ impl Tasks {
                 SealError::Number => Error::invalid("images", error),
                 SealError::TooFew { .. } => Error::Conflict(error.to_string()),
             })?;
-            if changed && !self.store.replace_task(&task).await? {
+            let deed = Deed::TaskSealed { images: request.images };
+            if changed && !self.store.replace_task(&task, &self.entry(caller, deed)).await? {
                 continue;
             }
             if changed {
@@ -125,7 +145,7 @@ impl Tasks {
         for _ in 0..CHANGE_TRIES {
             let mut task = self.owned(caller, id).await?;
             let changed = task.cancel(self.clock.now()).map_err(|_| Error::TaskEnded(task.state))?;
-            if changed && !self.store.replace_task(&task).await? {
+            if changed && !self.store.replace_task(&task, &self.entry(caller, Deed::TaskCancelled)).await? {
                 continue;
             }
             if changed {
@@ -134,6 +154,35 @@ impl Tasks {
             return self.view(&task).await;
         }
         Err(Error::Contended)
+    }
+
+    /// Opens a task to other operators. What was leased to others stays theirs until the lease ends.
+    pub async fn open_to(&self, caller: &Caller, id: TaskId, request: &AudienceFields) -> Result<TaskView> {
+        // Whether the task is there is said before what is wrong with the request.
+        let mut task = self.owned(caller, id).await?;
+        let audience = parse_audience(request)?;
+        for _ in 0..CHANGE_TRIES {
+            let changed = task.open_to(audience.clone()).map_err(|_| Error::TaskEnded(task.state))?;
+            let deed = Deed::AudienceChanged { audience: (&audience).into() };
+            if !changed || self.store.replace_task(&task, &self.entry(caller, deed)).await? {
+                if changed {
+                    tracing::info!(task = %id, "task opened to other operators");
+                }
+                return self.view(&task).await;
+            }
+            task = self.owned(caller, id).await?;
+        }
+        Err(Error::Contended)
+    }
+
+    /// Who did what with a task, the newest first.
+    pub async fn audit(&self, caller: &Caller, id: TaskId, query: &PageQuery) -> Result<AuditPage> {
+        self.owned(caller, id).await?;
+        audit_page(&*self.store, &Trail::Task(id), query).await
+    }
+
+    fn entry(&self, caller: &Caller, deed: Deed) -> AuditEntry {
+        AuditEntry { at: self.clock.now(), actor: caller.actor(), deed }
     }
 
     /// Announces files, and says for each what is to be done. A file that cannot be taken does not stand in
@@ -243,6 +292,7 @@ fn view(task: &Task, counts: Option<lambel_core::Counts>) -> TaskView {
         labels: task.labels.iter().cloned().collect(),
         instructions: Some(task.instructions.clone()).filter(|text| !text.is_empty()),
         policy: (&task.policy).into(),
+        audience: (&task.audience).into(),
         images: task.images,
         progress: counts.map(|counts| lambel_core::api::Progress {
             accepted: counts.accepted,
@@ -256,6 +306,10 @@ fn view(task: &Task, counts: Option<lambel_core::Counts>) -> TaskView {
         sealed_at: task.sealed_at,
         ended_at: task.ended_at,
     }
+}
+
+fn parse_audience(fields: &AudienceFields) -> Result<Audience> {
+    Audience::parse(fields).map_err(|error| Error::invalid("audience", error))
 }
 
 /// What became of a file's row.

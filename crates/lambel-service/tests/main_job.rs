@@ -72,6 +72,7 @@ impl World {
             labels: vec!["cat".to_owned(), "dog".to_owned()],
             instructions: None,
             policy: Some(policy),
+            audience: None,
             expected_images: Some(100),
         };
         self.tasks.create(&client("alice"), &request).await.unwrap()
@@ -362,8 +363,8 @@ async fn each_vote_is_judged_alone() {
     ];
     assert_eq!(world.vote(1, again).await, [VoteOutcome::Unchanged, VoteOutcome::Counted]);
     assert_eq!(world.vote(1, vec![label(task, held[0], "dog")]).await, [VoteOutcome::Replaced]);
-    let view = world.tasks.image(&client("alice"), task, held[0]).await.unwrap();
-    assert_eq!(view.status.votes.len(), 1, "undo replaces");
+    let record = world.store.all_subtasks(task).into_iter().find(|subtask| subtask.image == held[0]).unwrap();
+    assert_eq!(record.votes.len(), 1, "undo replaces");
 }
 
 #[tokio::test]
@@ -619,6 +620,7 @@ async fn the_walk_finds_the_last_image_of_a_task_with_many_shards() {
         labels: vec!["cat".to_owned(), "dog".to_owned()],
         instructions: None,
         policy: Some(PolicyFields { quorum: Some(1), ..PolicyFields::default() }),
+        audience: None,
         expected_images: Some(50_000_000),
     };
     let task = world.tasks.create(&client("alice"), &request).await.unwrap().task;

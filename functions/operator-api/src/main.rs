@@ -1,10 +1,10 @@
-//! `operator-api`: the Subtask Manager towards operators.
+//! `operator-api`: the Subtask Manager towards operators, and towards admins where it is about operators.
 
 use std::sync::Arc;
 
 use lambda_http::{Error, Request, service_fn, tower::ServiceExt};
 use lambel_aws::{Aws, DynamoStore, S3Objects, gateway, setting, start_logging};
-use lambel_service::{operate::Operators, ports::SystemClock};
+use lambel_service::{operate::Operators, pace::Pace, ports::SystemClock, supervise::Supervisors};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -13,8 +13,10 @@ async fn main() -> Result<(), Error> {
     let store = DynamoStore::new(&aws, setting("TASKS_TABLE")?, setting("SUBTASKS_TABLE")?);
     let objects = S3Objects::new(&aws, setting("UPLOADS_BUCKET")?, setting("PREVIEWS_BUCKET")?);
     store.warm_up().await;
-    let operators = Operators::new(Arc::new(store), Arc::new(objects), Arc::new(SystemClock));
-    let app = lambel_http::operators_app(operators);
+    let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
+    let pace = Pace::new(store.clone(), clock.clone());
+    let supervisors = Supervisors::new(store.clone(), clock.clone());
+    let app = lambel_http::operators_app(Operators::new(store, Arc::new(objects), clock), supervisors, pace);
     lambda_http::run(service_fn(move |mut request: Request| {
         if let Some(caller) = gateway::caller(&request) {
             request.extensions_mut().insert(caller);

@@ -16,6 +16,7 @@ async fn an_operators_token_cannot_create_tasks_and_a_clients_cannot_label() -> 
         labels: vec!["a".to_owned(), "b".to_owned()],
         instructions: None,
         policy: None,
+        audience: None,
         expected_images: None,
     };
     let refused = operator.client.create_task(&request).await.map(|task| task.task);
@@ -49,6 +50,8 @@ async fn the_gate_lets_nobody_in_without_a_good_token() -> Result<()> {
         (Method::GET, "/api/tasks/019aa5a0-5c1e-7e3b-9d7c-1f7d3b0c2a11/results"),
         (Method::GET, "/api/subtasks/work"),
         (Method::POST, "/api/subtasks/claims"),
+        (Method::GET, "/api/operators/somebody"),
+        (Method::PUT, "/api/operators/somebody/pause"),
         // Paths that are no route of the gate fall through to the open one, which must not serve them.
         (Method::GET, "/api/tasks/"),
         (Method::GET, "/api//tasks"),

@@ -8,16 +8,23 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use lambel_core::{
-    AnnouncedFile, FileName, ImageId, LabelIndex, Subtask, SubtaskState, Task, TaskId, Timestamp, Vote,
+    AnnouncedFile, AuditEntry, FileName, ImageId, LabelIndex, Standing, Subtask, SubtaskState, Task, TaskId, Timestamp,
+    Vote,
     consensus::{Confidence, Decision, Dispute},
     subtask::{Abstention, Answer, Picture, Preview, Refusal, Votes},
 };
 use lambel_service::ports::{Desk, StoreError, StoreResult};
 
-use super::client::{Item, number, string};
+use super::{
+    client::{Item, number, string},
+    keys,
+};
 
 /// The version of the shapes that this program writes.
 const VERSION: u32 = 1;
+/// The version of a task that is kept for some operators: who does not know what an audience is must not hand it
+/// out to everybody.
+const VERSION_WITH_AUDIENCE: u32 = 2;
 
 fn versioned() -> (String, AttributeValue) {
     ("v".to_owned(), number(VERSION))
@@ -36,11 +43,16 @@ struct Reader {
 
 impl Reader {
     fn new(what: &'static str, item: Item) -> StoreResult<Self> {
+        Self::up_to(VERSION, what, item)
+    }
+
+    fn up_to(newest: u32, what: &'static str, item: Item) -> StoreResult<Self> {
         let reader = Self { what, item };
-        match reader.number::<u32>("v")? {
-            VERSION => Ok(reader),
-            other => Err(unreadable(what, format!("its shape has version {other}, this program knows {VERSION}"))),
+        let version = reader.number::<u32>("v")?;
+        if (1..=newest).contains(&version) {
+            return Ok(reader);
         }
+        Err(unreadable(what, format!("its shape has version {version}, this program knows {newest}")))
     }
 
     fn missing(&self, name: &str) -> StoreError {
@@ -238,13 +250,14 @@ pub fn read_subtask(item: HashMap<String, AttributeValue>) -> StoreResult<Subtas
 /// A task as it is stored, but for its key.
 pub(super) fn task(task: &Task) -> StoreResult<Item> {
     let mut item: Item = serde_dynamo::to_item(task).map_err(|error| StoreError::Failed(error.to_string()))?;
-    item.extend([versioned()]);
+    let version = if task.audience.is_everyone() { VERSION } else { VERSION_WITH_AUDIENCE };
+    item.insert("v".to_owned(), number(version));
     Ok(item)
 }
 
 /// Reads a task, of the table or of its stream.
 pub fn read_task(item: HashMap<String, AttributeValue>) -> StoreResult<Task> {
-    let reader = Reader::new("task", item)?;
+    let reader = Reader::up_to(VERSION_WITH_AUDIENCE, "task", item)?;
     serde_dynamo::from_item(reader.item).map_err(|error| unreadable("task", error))
 }
 
@@ -302,6 +315,39 @@ pub(super) fn read_desk(item: Item) -> StoreResult<Desk> {
         place: reader.parsed("place")?,
         rev: reader.number("rev")?,
     })
+}
+
+/// An operator's standing as it is stored, but for its key.
+pub(super) fn standing(standing: &Standing) -> Item {
+    let mut item = Item::from([versioned(), ("rev".to_owned(), number(standing.rev))]);
+    item.extend(standing.paused_at.map(|at| ("paused".to_owned(), number(at.millis()))));
+    item
+}
+
+pub(super) fn read_standing(item: Item) -> StoreResult<Standing> {
+    let reader = Reader::new("operator's standing", item)?;
+    let operator = reader.text("pk")?.strip_prefix("OPERATOR#").and_then(|id| id.parse().ok());
+    Ok(Standing {
+        operator: operator.ok_or_else(|| reader.missing("pk"))?,
+        paused_at: reader.maybe_number("paused")?.map(Timestamp::from_millis),
+        rev: reader.number("rev")?,
+    })
+}
+
+/// An entry of a trail as it is stored, but for its key.
+pub(super) fn audit(entry: &AuditEntry) -> StoreResult<Item> {
+    let mut item: Item = serde_dynamo::to_item(entry).map_err(|error| StoreError::Failed(error.to_string()))?;
+    item.extend([versioned()]);
+    Ok(item)
+}
+
+/// Reads an entry of a trail, and its number.
+pub(super) fn read_audit(item: Item) -> StoreResult<(u64, AuditEntry)> {
+    let reader = Reader::new("entry of a trail", item)?;
+    let number = reader.text("sk")?.strip_prefix(keys::AUDIT).and_then(|number| number.parse().ok());
+    let number = number.ok_or_else(|| reader.missing("sk"))?;
+    let entry = serde_dynamo::from_item(reader.item).map_err(|error| unreadable("entry of a trail", error))?;
+    Ok((number, entry))
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
 //! The keys of every kind of item. See the tables in `ARCHITECTURE.md`.
 
 use lambel_core::{AnnouncedFile, ClientId, FileName, ImageId, OperatorId, Task, TaskId};
-use lambel_service::ports::FilePlace;
+use lambel_service::ports::{FilePlace, Trail};
 
 /// The key of an item: partition and sort.
 pub(super) type Key = (String, String);
 
 /// The partition of the tasks that are open or sealed.
 pub(super) const ACTIVE: &str = "ACTIVE";
-/// How the sort key of a counter begins.
-pub(super) const COUNT: &str = "COUNT#";
+/// The sort key of what a client has in all. It is behind the rows of their tasks.
+const TOTALS: &str = "TOTALS";
+/// The sort key of an operator's standing.
+const STANDING: &str = "STANDING";
+/// How the sort key of an entry of a trail begins.
+pub(super) const AUDIT: &str = "AUDIT#";
 /// The sort key of a task itself.
 pub(super) const META: &str = "META";
 
@@ -21,12 +25,48 @@ pub(super) fn task(task: TaskId) -> Key {
     (task_partition(task), META.to_owned())
 }
 
+/// Counters have a partition of their own, so that a function's role can be allowed to count and nothing else:
+/// the condition `dynamodb:LeadingKeys` tells partitions apart, and no more.
+pub(super) fn counts_partition(task: TaskId) -> String {
+    format!("COUNT#{task}")
+}
+
 pub(super) fn count(task: TaskId, slot: u16) -> Key {
-    (task_partition(task), format!("{COUNT}{slot:03}"))
+    (counts_partition(task), format!("{slot:03}"))
 }
 
 pub(super) fn owner_partition(owner: &ClientId) -> String {
     format!("OWNER#{owner}")
+}
+
+pub(super) fn totals(owner: &ClientId) -> Key {
+    (owner_partition(owner), TOTALS.to_owned())
+}
+
+/// The requests of a caller.
+pub(super) fn pace(caller: &str) -> Key {
+    (format!("PACE#{caller}"), "PACE".to_owned())
+}
+
+fn operator_partition(operator: &OperatorId) -> String {
+    format!("OPERATOR#{operator}")
+}
+
+pub(super) fn standing(operator: &OperatorId) -> Key {
+    (operator_partition(operator), STANDING.to_owned())
+}
+
+/// The partition of a trail: that of what it is about.
+pub(super) fn trail_partition(trail: &Trail) -> String {
+    match trail {
+        Trail::Task(task) => task_partition(*task),
+        Trail::Operator(operator) => operator_partition(operator),
+    }
+}
+
+/// An entry of a trail, by the number of the change. Twenty digits hold every number.
+pub(super) fn audit(trail: &Trail, number: u64) -> Key {
+    (trail_partition(trail), format!("{AUDIT}{number:020}"))
 }
 
 /// The sort key of a task in a list.

@@ -5,20 +5,21 @@
 //! | `keys` | the keys of every kind of item |
 //! | `items` | the attributes of every kind of item, and their versions |
 //! | `client` | requests: paging, batches, transactions, conflicts, and what they cost |
-//! | `tasks`, `subtasks` | the operations of the port |
+//! | `tasks`, `subtasks`, `watch` | the operations of the port |
 
 mod client;
 pub mod items;
 mod keys;
 mod subtasks;
 mod tasks;
+mod watch;
 
 use async_trait::async_trait;
 use lambel_core::{
-    AnnouncedFile, ClientId, Counts, FileName, ImageId, OperatorId, Subtask, Task, TaskId, Timestamp, Vote,
-    ring::Stretch, subtask::Cast,
+    AnnouncedFile, AuditEntry, ClientId, Counts, FileName, ImageId, OperatorId, Standing, Subtask, Task, TaskId,
+    Timestamp, Vote, ring::Stretch, subtask::Cast,
 };
-use lambel_service::ports::{Announcement, CastError, Closing, Desk, FilePlace, Store, StoreResult};
+use lambel_service::ports::{Announcement, CastError, Closing, Desk, Desks, FilePlace, Store, StoreResult, Trail};
 
 use client::Client;
 pub use client::{Meter, Usage};
@@ -58,8 +59,8 @@ impl DynamoStore {
 /// The port, method by method: each hands over to the module that does it.
 #[async_trait]
 impl Store for DynamoStore {
-    async fn create_task(&self, task: &Task) -> StoreResult<()> {
-        self.create_task_items(task).await
+    async fn create_task(&self, task: &Task, entry: &AuditEntry) -> StoreResult<bool> {
+        self.create_task_items(task, entry).await
     }
 
     async fn task(&self, id: TaskId) -> StoreResult<Option<Task>> {
@@ -74,8 +75,8 @@ impl Store for DynamoStore {
         self.read_active_tasks(after, limit).await
     }
 
-    async fn replace_task(&self, task: &Task) -> StoreResult<bool> {
-        self.replace_task_item(task).await
+    async fn replace_task(&self, task: &Task, entry: &AuditEntry) -> StoreResult<bool> {
+        self.replace_task_item(task, entry).await
     }
 
     async fn counts(&self, task: &Task) -> StoreResult<Counts> {
@@ -100,8 +101,8 @@ impl Store for DynamoStore {
         self.read_files(task, shard, after, limit).await
     }
 
-    async fn files_of(&self, task: &Task, image: ImageId) -> StoreResult<Vec<AnnouncedFile>> {
-        self.read_files_of(task, image).await
+    async fn files_of(&self, task: &Task, image: ImageId, limit: u32) -> StoreResult<Vec<AnnouncedFile>> {
+        self.read_files_of(task, image, limit).await
     }
 
     async fn record(&self, task: &Task, subtasks: &[Subtask]) -> StoreResult<Vec<ImageId>> {
@@ -154,11 +155,27 @@ impl Store for DynamoStore {
         self.close_subtasks(task, closings, now).await
     }
 
-    async fn desks(&self, tasks: &[TaskId], operator: &OperatorId) -> StoreResult<Vec<(Option<Task>, Desk)>> {
+    async fn desks(&self, tasks: &[TaskId], operator: &OperatorId) -> StoreResult<Desks> {
         self.read_desks(tasks, operator).await
     }
 
     async fn put_desk(&self, desk: &Desk) -> StoreResult<bool> {
         self.put_desk_item(desk).await
+    }
+
+    async fn standing(&self, operator: &OperatorId) -> StoreResult<Standing> {
+        self.read_standing(operator).await
+    }
+
+    async fn put_standing(&self, standing: &Standing, entry: &AuditEntry) -> StoreResult<bool> {
+        self.put_standing_item(standing, entry).await
+    }
+
+    async fn audit(&self, trail: &Trail, before: Option<u64>, limit: u32) -> StoreResult<Vec<(u64, AuditEntry)>> {
+        self.read_trail(trail, before, limit).await
+    }
+
+    async fn count_request(&self, caller: &str, window: u64) -> StoreResult<u32> {
+        self.add_request(caller, window).await
     }
 }

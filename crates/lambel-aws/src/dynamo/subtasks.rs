@@ -7,9 +7,10 @@ use aws_sdk_dynamodb::{
     types::{Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
 };
 use lambel_core::{
-    Counts, ImageId, OperatorId, Subtask, SubtaskState, Task, TaskId, Timestamp, Vote, ring::Stretch, subtask::Cast,
+    Counts, ImageId, OperatorId, Standing, Subtask, SubtaskState, Task, TaskId, Timestamp, Vote, ring::Stretch,
+    subtask::Cast,
 };
-use lambel_service::ports::{CastError, Closing, Desk, StoreError, StoreResult};
+use lambel_service::ports::{CastError, Closing, Desk, Desks, StoreError, StoreResult};
 
 use super::{
     DynamoStore,
@@ -292,20 +293,21 @@ impl DynamoStore {
         Ok(TransactWriteItem::builder().update(build(update.build())?).build())
     }
 
-    pub(super) async fn read_desks(
-        &self,
-        tasks: &[TaskId],
-        operator: &OperatorId,
-    ) -> StoreResult<Vec<(Option<Task>, Desk)>> {
+    pub(super) async fn read_desks(&self, tasks: &[TaskId], operator: &OperatorId) -> StoreResult<Desks> {
         let pair =
             |id: &TaskId| [(self.tasks.as_str(), keys::task(*id)), (self.subtasks.as_str(), keys::desk(*id, operator))];
-        let keys: Vec<_> = tasks.iter().flat_map(pair).collect();
+        let mut keys: Vec<_> = tasks.iter().flat_map(pair).collect();
+        let standing_key = keys::standing(operator);
+        keys.push((self.subtasks.as_str(), standing_key.clone()));
+        let mut standing = None;
         let mut found_tasks = HashMap::new();
         let mut found_desks = HashMap::new();
         for (table, item) in self.client.batch_get(&keys, true).await? {
             if table == self.tasks {
                 let task = items::read_task(item)?;
                 found_tasks.insert(task.id, task);
+            } else if item.get("pk").and_then(|pk| pk.as_s().ok()) == Some(&standing_key.0) {
+                standing = Some(items::read_standing(item)?);
             } else {
                 let desk = items::read_desk(item)?;
                 found_desks.insert(desk.task, desk);
@@ -315,7 +317,8 @@ impl DynamoStore {
             let desk = found_desks.remove(id).unwrap_or_else(|| Desk::new(*id, operator.clone()));
             (found_tasks.remove(id), desk)
         };
-        Ok(tasks.iter().map(pair).collect())
+        let standing = standing.unwrap_or_else(|| Standing::new(operator.clone()));
+        Ok(Desks { standing, desks: tasks.iter().map(pair).collect() })
     }
 
     pub(super) async fn put_desk_item(&self, desk: &Desk) -> StoreResult<bool> {

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{
-    Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update, builders::PutBuilder,
+    Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    builders::{PutBuilder, UpdateBuilder},
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use lambel_core::{AnnouncedFile, ClientId, Counts, FileName, ImageId, Task, TaskId};
-use lambel_service::ports::{Announcement, FilePlace, StoreError, StoreResult};
+use lambel_core::{AnnouncedFile, AuditEntry, ClientId, Counts, FileName, ImageId, Task, TaskId, limits};
+use lambel_service::ports::{Announcement, FilePlace, StoreError, StoreResult, Trail};
 use rand::RngExt;
 
 use super::{
@@ -43,7 +44,8 @@ impl DynamoStore {
         Put::builder().table_name(&self.tasks).set_item(Some(keyed(key, item)))
     }
 
-    pub(super) async fn create_task_items(&self, task: &Task) -> StoreResult<()> {
+    /// The place of each action is known below: the fourth refuses when the owner has too many tasks.
+    pub(super) async fn create_task_items(&self, task: &Task, entry: &AuditEntry) -> StoreResult<bool> {
         let listed = |partition: String| (partition, keys::listed(task.id));
         let transacted = self
             .client
@@ -53,13 +55,38 @@ impl DynamoStore {
                 let owned = self.put(listed(keys::owner_partition(&task.owner)), Item::new());
                 let active = self.put(listed(keys::ACTIVE.to_owned()), Item::new());
                 let put = |put: PutBuilder| Ok(TransactWriteItem::builder().put(build(put.build())?).build());
-                [meta, owned, active].into_iter().map(put).collect()
+                let mut actions: Vec<_> = [meta, owned, active].into_iter().map(put).collect::<StoreResult<_>>()?;
+                let counted = self
+                    .add_active(&task.owner, 1)
+                    .condition_expression("attribute_not_exists(active) OR active < :most")
+                    .expression_attribute_values(":most", number(limits::ACTIVE_TASKS_PER_CLIENT));
+                actions.push(TransactWriteItem::builder().update(build(counted.build())?).build());
+                actions.push(self.audit_action(&self.tasks, &Trail::Task(task.id), task.rev, entry)?);
+                Ok(actions)
             })
             .await?;
         match transacted {
-            Transacted::Done => Ok(()),
-            Transacted::Refused(_) => Err(StoreError::Failed("this task exists already".to_owned())),
+            Transacted::Done => Ok(true),
+            Transacted::Refused(verdicts) if verdicts.first().is_some_and(Option::is_some) => {
+                // An answer that got lost makes us try again: then what is there is this task.
+                match self.read_task(task.id).await? {
+                    Some(there) if there == *task => Ok(true),
+                    _ => Err(StoreError::Failed("this task exists already".to_owned())),
+                }
+            }
+            Transacted::Refused(_) => Ok(false),
         }
+    }
+
+    /// Adds to the number of a client's active tasks.
+    fn add_active(&self, owner: &ClientId, more: i8) -> UpdateBuilder {
+        let (pk, sk) = keys::totals(owner);
+        Update::builder()
+            .table_name(&self.tasks)
+            .key("pk", string(pk))
+            .key("sk", string(sk))
+            .update_expression("ADD active :more")
+            .expression_attribute_values(":more", number(more))
     }
 
     pub(super) async fn read_task(&self, id: TaskId) -> StoreResult<Option<Task>> {
@@ -115,7 +142,7 @@ impl DynamoStore {
         Ok(ids.iter().filter_map(|id| tasks.remove(id)).collect())
     }
 
-    pub(super) async fn replace_task_item(&self, task: &Task) -> StoreResult<bool> {
+    pub(super) async fn replace_task_item(&self, task: &Task, entry: &AuditEntry) -> StoreResult<bool> {
         let before = number(task.rev.saturating_sub(1));
         let transacted = self
             .client
@@ -131,7 +158,10 @@ impl DynamoStore {
                         .key("pk", string(keys::ACTIVE))
                         .key("sk", string(keys::listed(task.id)));
                     actions.push(TransactWriteItem::builder().delete(build(delete.build())?).build());
+                    let counted = self.add_active(&task.owner, -1);
+                    actions.push(TransactWriteItem::builder().update(build(counted.build())?).build());
                 }
+                actions.push(self.audit_action(&self.tasks, &Trail::Task(task.id), task.rev, entry)?);
                 Ok(actions)
             })
             .await?;
@@ -141,9 +171,8 @@ impl DynamoStore {
     pub(super) async fn sum_counts(&self, task: &Task) -> StoreResult<Counts> {
         let query = self.client.sdk.query().table_name(&self.tasks).consistent_read(true);
         let query = query
-            .key_condition_expression("pk = :pk AND begins_with(sk, :count)")
-            .expression_attribute_values(":pk", string(keys::task_partition(task.id)))
-            .expression_attribute_values(":count", string(keys::COUNT));
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", string(keys::counts_partition(task.id)));
         let slots = self.client.query(query, u32::from(task.shards.count())).await?;
         let slot = |item: &Item| {
             let read = |name: &str| item.get(name).and_then(|n| n.as_n().ok()?.parse().ok()).unwrap_or(0);
@@ -249,13 +278,18 @@ impl DynamoStore {
         self.client.query(query, limit).await?.into_iter().map(items::read_file).collect()
     }
 
-    pub(super) async fn read_files_of(&self, task: &Task, image: ImageId) -> StoreResult<Vec<AnnouncedFile>> {
+    pub(super) async fn read_files_of(
+        &self,
+        task: &Task,
+        image: ImageId,
+        limit: u32,
+    ) -> StoreResult<Vec<AnnouncedFile>> {
         let query = self.client.sdk.query().table_name(&self.tasks).consistent_read(true);
         let query = query
             .key_condition_expression("pk = :pk AND begins_with(sk, :image)")
             .expression_attribute_values(":pk", string(keys::files_partition(task.id, task.shards.of(&image))))
             .expression_attribute_values(":image", string(keys::files_of(image)));
-        self.client.query(query, u32::MAX).await?.into_iter().map(items::read_file).collect()
+        self.client.query(query, limit).await?.into_iter().map(items::read_file).collect()
     }
 
     /// Stores a record under its key if its `rev` is still the one before.

@@ -306,7 +306,12 @@ impl Plan {
             self.close(image);
             return;
         }
-        self.merge(image, [(operator.clone(), Answer::Label(label))]);
+        let Some(known) = self.images.get_mut(&image) else { return };
+        let vote = Vote { answer: Answer::Label(label), at: Timestamp::default(), elapsed_ms: None };
+        known.votes.insert(operator.clone(), vote);
+        if let Verdict::Decided(_) = self.policy.judge(self.labels, &known.votes) {
+            self.close(image);
+        }
     }
 
     /// A vote that the service will never take.
@@ -329,50 +334,19 @@ impl Plan {
         Some(label)
     }
 
-    /// An annotator turns out to be this operator, who may have voted before this replay.
-    pub(crate) fn is_operator(&mut self, place: Annotator, operator: &OperatorId) {
-        let before: Vec<_> = self.players[place]
-            .ballots
-            .keys()
-            .filter(|image| self.images.get(image).is_some_and(|image| image.votes.contains_key(operator)))
-            .copied()
-            .collect();
-        for image in before {
-            self.drop_ballot(place, &image);
-            self.players[place].cast.insert(image);
-        }
-    }
-
-    /// What the service says of an image, with the votes that count.
-    pub(crate) fn learn(
-        &mut self,
-        image: ImageId,
-        standing: Standing,
-        votes: impl IntoIterator<Item = (OperatorId, Answer)>,
-    ) {
+    /// What the service says of an image. It does not tell the votes of an image that is open: those of an earlier
+    /// replay are unknown here, and whoever cast them is not handed the image again.
+    pub(crate) fn learn(&mut self, image: ImageId, standing: Standing) {
         match standing {
             Standing::Unseen => {}
             Standing::Closed => self.close(image),
             Standing::Open => {
-                match self.images.get_mut(&image) {
-                    Some(known) if known.standing == Standing::Unseen => known.standing = Standing::Open,
-                    Some(_) => {}
-                    None => return,
+                if let Some(known) = self.images.get_mut(&image)
+                    && known.standing == Standing::Unseen
+                {
+                    known.standing = Standing::Open;
                 }
-                self.merge(image, votes);
             }
-        }
-    }
-
-    /// Votes are only ever added, so what was learned here and what the service says go together in any order.
-    fn merge(&mut self, image: ImageId, votes: impl IntoIterator<Item = (OperatorId, Answer)>) {
-        let Some(known) = self.images.get_mut(&image) else { return };
-        let at = Timestamp::default();
-        known
-            .votes
-            .extend(votes.into_iter().map(|(operator, answer)| (operator, Vote { answer, at, elapsed_ms: None })));
-        if let Verdict::Decided(_) = self.policy.judge(self.labels, &known.votes) {
-            self.close(image);
         }
     }
 
@@ -424,7 +398,7 @@ mod tests {
         let rows = votes.iter().map(|(annotator, item)| ((*annotator).to_owned(), image(item), LabelIndex(0)));
         let (mut plan, left_out) = Plan::new(policy, 2, rows, limit, 100);
         assert_eq!(left_out, 0);
-        votes.iter().for_each(|(_, item)| plan.learn(image(item), Standing::Open, []));
+        votes.iter().for_each(|(_, item)| plan.learn(image(item), Standing::Open));
         plan
     }
 
@@ -440,7 +414,7 @@ mod tests {
         });
         let policy = Policy::parse(&PolicyFields { quorum: Some(3), ..PolicyFields::default() }).unwrap();
         let (mut plan, _) = Plan::new(policy, 2, rows, None, 2);
-        (0..9).for_each(|item| plan.learn(image(&item.to_string()), Standing::Open, []));
+        (0..9).for_each(|item| plan.learn(image(&item.to_string()), Standing::Open));
         let now = Instant::now();
         let mut order = Vec::new();
         for item in 0..6 {
@@ -500,9 +474,9 @@ mod tests {
         let (mut plan, _) = Plan::new(policy, 2, [("a".to_owned(), image("1"), LabelIndex(0))], None, 100);
         let now = Instant::now();
         assert!(matches!(plan.next(now), Next::Wait(_)) && plan.expects_images());
-        plan.learn(image("1"), Standing::Open, []);
+        plan.learn(image("1"), Standing::Open);
         assert_eq!(plan.next(now), Next::Play(0));
-        plan.learn(image("1"), Standing::Closed, []);
+        plan.learn(image("1"), Standing::Closed);
         plan.rest(0, false, Duration::ZERO, now);
         assert_eq!(plan.next(now), Next::Over);
     }
@@ -518,15 +492,6 @@ mod tests {
             plan.rest(place, true, Duration::ZERO, now);
         }
         assert_eq!(plan.next(now), Next::Over);
-    }
-
-    #[test]
-    fn what_was_voted_before_is_not_voted_again() {
-        let mut plan = plan(&[("a", "1"), ("a", "2")], None);
-        plan.learn(image("1"), Standing::Open, [(operator("sub-a"), Answer::Label(LabelIndex(1)))]);
-        plan.is_operator(0, &operator("sub-a"));
-        assert!(plan.has_voted(0, &image("1")));
-        assert_eq!(plan.todo(0).collect::<Vec<_>>(), [image("2")]);
     }
 
     #[test]

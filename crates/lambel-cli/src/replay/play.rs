@@ -12,9 +12,8 @@ use lambel_core::{
     ImageId, LabelIndex, OperatorId,
     api::{
         Claim, ImageState, LeaseRef, PageQuery, ReturnLeases, SubmitVotes, SubmittedVote, TaskView, VoteOutcome,
-        VoteReceipt, VoteView,
+        VoteReceipt,
     },
-    subtask::Answer,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
@@ -198,7 +197,6 @@ impl<'a> Stage<'a> {
         let operator = session.subject().ok_or_else(|| {
             Failure::new(Exit::Failed, format!("the token of annotator `{name}` does not say who they are"))
         })?;
-        lock(&self.plan).is_operator(place, &operator);
         let client = self.client.signed_in(TokenSource::session(self.sign_in.clone(), session));
         Ok(Actor { client, operator, tally: Tally::default(), seen: HashSet::new() })
     }
@@ -354,26 +352,12 @@ impl<'a> Stage<'a> {
             let page = self.client.results(self.task.task, &query).await?;
             {
                 let mut plan = lock(&self.plan);
-                for row in &page.rows {
-                    let votes = row.status.votes.iter().filter(|vote| !vote.late);
-                    let votes = votes.filter_map(|vote| Some((vote.operator.clone(), self.answer(vote)?)));
-                    plan.learn(row.image, standing(row.status.state), votes);
-                }
+                page.rows.iter().for_each(|row| plan.learn(row.image, standing(row.status.state)));
             }
             match page.next {
                 Some(next) => query.cursor = Some(next),
                 None => return Ok(()),
             }
-        }
-    }
-
-    fn answer(&self, vote: &VoteView) -> Option<Answer> {
-        match (&vote.label, vote.abstain) {
-            (Some(label), _) => {
-                let place = self.task.labels.iter().position(|known| known == label)?;
-                u16::try_from(place).ok().map(|place| Answer::Label(LabelIndex(place)))
-            }
-            (None, abstain) => abstain.map(Answer::Abstain),
         }
     }
 

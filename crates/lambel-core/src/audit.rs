@@ -1,0 +1,107 @@
+//! Who did what: the trail that is kept of every deed that a person may have to answer for.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Timestamp, api::AudienceFields};
+
+/// Who did something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Actor {
+    /// The `sub` of their token, or `lambel` for what the service does by itself.
+    pub id: String,
+    /// The name of their account at that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl Actor {
+    /// The service itself.
+    pub fn lambel() -> Self {
+        Self { id: "lambel".to_owned(), name: None }
+    }
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum Deed {
+    /// A task was made.
+    TaskCreated {
+        /// Who may label it.
+        audience: AudienceFields,
+    },
+    /// A task was sealed, or its seal was corrected.
+    TaskSealed {
+        /// How many distinct images it has.
+        images: u64,
+    },
+    /// A task was opened to other operators.
+    AudienceChanged {
+        /// Who may label it from then on.
+        audience: AudienceFields,
+    },
+    /// A task was cancelled.
+    TaskCancelled,
+    /// A task was completed.
+    TaskCompleted,
+    /// An operator was paused.
+    OperatorPaused {
+        /// Why, in the admin's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// An operator may work again.
+    OperatorResumed,
+}
+
+impl Deed {
+    /// Its name, as in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TaskCreated { .. } => "task-created",
+            Self::TaskSealed { .. } => "task-sealed",
+            Self::AudienceChanged { .. } => "audience-changed",
+            Self::TaskCancelled => "task-cancelled",
+            Self::TaskCompleted => "task-completed",
+            Self::OperatorPaused { .. } => "operator-paused",
+            Self::OperatorResumed => "operator-resumed",
+        }
+    }
+}
+
+/// One line of the trail. It is written in the same transaction as the change that it speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: Actor,
+    /// What.
+    #[serde(flatten)]
+    pub deed: Deed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deed_is_written_by_its_name() {
+        let deeds = [
+            Deed::TaskCreated { audience: AudienceFields { everyone: true, ..AudienceFields::default() } },
+            Deed::TaskSealed { images: 4 },
+            Deed::AudienceChanged { audience: AudienceFields { teams: vec!["a".into()], ..AudienceFields::default() } },
+            Deed::TaskCancelled,
+            Deed::TaskCompleted,
+            Deed::OperatorPaused { reason: Some("too fast".into()) },
+            Deed::OperatorResumed,
+        ];
+        for deed in deeds {
+            let entry = AuditEntry { at: Timestamp::from_millis(1), actor: Actor::lambel(), deed };
+            let json = serde_json::to_value(&entry).unwrap();
+            assert_eq!(json["action"], entry.deed.name());
+            assert_eq!(serde_json::from_value::<AuditEntry>(json).unwrap(), entry);
+        }
+    }
+}
