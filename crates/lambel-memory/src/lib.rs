@@ -8,6 +8,7 @@ mod store;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
@@ -27,6 +28,20 @@ pub use store::MemoryStore;
 /// Takes a lock, whatever happened to whoever held it before: a test that panicked has failed already.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets others go first, once, as a call over a network would: use cases that run at the same time meet between
+/// any two of their calls.
+async fn turn() {
+    let mut waited = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// The buckets in memory. Presigned addresses are not addresses of anything; they name what they stand for.

@@ -12,7 +12,7 @@ use lambel_service::{
     publish::Change,
 };
 
-use crate::{Table, lock};
+use crate::{Table, lock, turn};
 
 /// The tables in memory, and the streams of their changes.
 #[derive(Debug, Default)]
@@ -69,6 +69,7 @@ impl Tables {
 #[async_trait]
 impl Store for MemoryStore {
     async fn create_task(&self, task: &Task, entry: &AuditEntry) -> StoreResult<bool> {
+        turn().await;
         let mut tables = lock(&self.tables);
         match tables.tasks.get(&task.id) {
             Some(there) if there == task => return Ok(true),
@@ -85,16 +86,19 @@ impl Store for MemoryStore {
     }
 
     async fn task(&self, id: TaskId) -> StoreResult<Option<Task>> {
+        turn().await;
         Ok(lock(&self.tables).tasks.get(&id).cloned())
     }
 
     async fn tasks_of(&self, owner: &ClientId, before: Option<TaskId>, limit: u32) -> StoreResult<Vec<Task>> {
+        turn().await;
         let tables = lock(&self.tables);
         let own = tables.tasks.values().rev().filter(|task| task.owner == *owner);
         Ok(own.filter(|task| before.is_none_or(|before| task.id < before)).take(limit as usize).cloned().collect())
     }
 
     async fn active_tasks(&self, after: Option<TaskId>, limit: u32) -> StoreResult<(Vec<Task>, Option<TaskId>)> {
+        turn().await;
         let tables = lock(&self.tables);
         let active = tables.tasks.values().filter(|task| !task.state.is_final());
         let page: Vec<_> =
@@ -104,6 +108,7 @@ impl Store for MemoryStore {
     }
 
     async fn replace_task(&self, task: &Task, entry: &AuditEntry) -> StoreResult<bool> {
+        turn().await;
         let mut tables = lock(&self.tables);
         let won = tables.tasks.get(&task.id).is_some_and(|now| now.rev + 1 == task.rev);
         if won {
@@ -114,15 +119,18 @@ impl Store for MemoryStore {
     }
 
     async fn counts(&self, task: &Task) -> StoreResult<Counts> {
+        turn().await;
         Ok(lock(&self.tables).counts.get(&task.id).copied().unwrap_or_default())
     }
 
     async fn names(&self, task: &Task, names: &[FileName]) -> StoreResult<Vec<Option<ImageId>>> {
+        turn().await;
         let tables = lock(&self.tables);
         Ok(names.iter().map(|name| tables.names.get(&(task.id, name.clone())).copied()).collect())
     }
 
     async fn announce(&self, task: &Task, files: &[AnnouncedFile]) -> StoreResult<Vec<Announcement>> {
+        turn().await;
         let mut tables = lock(&self.tables);
         let announcements = files.iter().map(|file| {
             let taken = *tables.names.entry((task.id, file.name.clone())).or_insert(file.image);
@@ -146,6 +154,7 @@ impl Store for MemoryStore {
         after: Option<&FilePlace>,
         limit: u32,
     ) -> StoreResult<Vec<AnnouncedFile>> {
+        turn().await;
         let tables = lock(&self.tables);
         let behind = |file: &AnnouncedFile| match after {
             None => true,
@@ -157,12 +166,14 @@ impl Store for MemoryStore {
     }
 
     async fn files_of(&self, task: &Task, image: ImageId, limit: u32) -> StoreResult<Vec<AnnouncedFile>> {
+        turn().await;
         let tables = lock(&self.tables);
         let rows = tables.files.iter().filter(|((id, of, _), _)| *id == task.id && *of == image);
         Ok(rows.take(limit as usize).map(|(_, file)| file.clone()).collect())
     }
 
     async fn record(&self, task: &Task, subtasks: &[Subtask]) -> StoreResult<Vec<ImageId>> {
+        turn().await;
         let mut tables = lock(&self.tables);
         let mut new = Vec::new();
         for subtask in subtasks {
@@ -181,17 +192,20 @@ impl Store for MemoryStore {
     }
 
     async fn subtasks(&self, task: &Task, images: &[ImageId], _consistent: bool) -> StoreResult<Vec<Subtask>> {
+        turn().await;
         let tables = lock(&self.tables);
         Ok(images.iter().filter_map(|image| tables.subtasks.get(&(task.id, *image)).cloned()).collect())
     }
 
     async fn list(&self, task: &Task, shard: u16, from: ImageId, limit: u32) -> StoreResult<Vec<Subtask>> {
+        turn().await;
         let tables = lock(&self.tables);
         let rows = tables.subtasks.range((task.id, from)..=(task.id, ImageId::MAX)).map(|(_, subtask)| subtask);
         Ok(rows.filter(|s| task.shards.of(&s.image) == shard).take(limit as usize).cloned().collect())
     }
 
     async fn pool(&self, task: &Task, stretch: Stretch, limit: u32) -> StoreResult<Vec<ImageId>> {
+        turn().await;
         let tables = lock(&self.tables);
         let last = match stretch.before {
             Some(before) if before <= stretch.from => return Ok(Vec::new()),
@@ -204,6 +218,7 @@ impl Store for MemoryStore {
     }
 
     async fn open(&self, task: &Task, image: ImageId, preview: Option<&str>) -> StoreResult<bool> {
+        turn().await;
         let mut tables = lock(&self.tables);
         let Some(mut subtask) = tables.subtasks.get(&(task.id, image)).cloned() else { return Ok(false) };
         let opened = subtask.open(preview);
@@ -221,6 +236,7 @@ impl Store for MemoryStore {
         until: Timestamp,
         now: Timestamp,
     ) -> StoreResult<bool> {
+        turn().await;
         let mut tables = lock(&self.tables);
         let Some(mut subtask) = tables.subtasks.get(&(task.id, seen.image)).cloned() else { return Ok(false) };
         if subtask.rev != seen.rev {
@@ -232,6 +248,7 @@ impl Store for MemoryStore {
     }
 
     async fn give_back(&self, task: &Task, image: ImageId, operator: &OperatorId) -> StoreResult<bool> {
+        turn().await;
         let mut tables = lock(&self.tables);
         let Some(mut subtask) = tables.subtasks.get(&(task.id, image)).cloned() else { return Ok(false) };
         let held = subtask.give_back(operator);
@@ -249,6 +266,7 @@ impl Store for MemoryStore {
         vote: Vote,
         held: bool,
     ) -> Result<(Cast, Subtask), CastError> {
+        turn().await;
         let mut tables = lock(&self.tables);
         let before = tables.subtasks.get(&(task.id, image)).cloned().ok_or(CastError::NoSubtask)?;
         let mut subtask = before.clone();
@@ -260,6 +278,7 @@ impl Store for MemoryStore {
     }
 
     async fn close(&self, task: &Task, closings: &[Closing], now: Timestamp) -> StoreResult<Vec<bool>> {
+        turn().await;
         let mut tables = lock(&self.tables);
         let mut closed = Vec::with_capacity(closings.len());
         for Closing { seen, decision } in closings {
@@ -280,6 +299,7 @@ impl Store for MemoryStore {
     }
 
     async fn desks(&self, tasks: &[TaskId], operator: &OperatorId) -> StoreResult<Desks> {
+        turn().await;
         let tables = lock(&self.tables);
         let desk = |id: &TaskId| {
             let stored = tables.desks.get(&(*id, operator.clone())).cloned();
@@ -290,6 +310,7 @@ impl Store for MemoryStore {
     }
 
     async fn put_desk(&self, desk: &Desk) -> StoreResult<bool> {
+        turn().await;
         let mut tables = lock(&self.tables);
         let key = (desk.task, desk.operator.clone());
         let won = tables.desks.get(&key).map_or(0, |stored| stored.rev) + 1 == desk.rev;
@@ -300,10 +321,12 @@ impl Store for MemoryStore {
     }
 
     async fn standing(&self, operator: &OperatorId) -> StoreResult<Standing> {
+        turn().await;
         Ok(lock(&self.tables).standing(operator))
     }
 
     async fn put_standing(&self, standing: &Standing, entry: &AuditEntry) -> StoreResult<bool> {
+        turn().await;
         let mut tables = lock(&self.tables);
         let won = tables.standing(&standing.operator).rev + 1 == standing.rev;
         if won {
@@ -314,12 +337,14 @@ impl Store for MemoryStore {
     }
 
     async fn audit(&self, trail: &Trail, before: Option<u64>, limit: u32) -> StoreResult<Vec<(u64, AuditEntry)>> {
+        turn().await;
         let tables = lock(&self.tables);
         let rows = tables.trails.range((trail.clone(), 0)..(trail.clone(), before.unwrap_or(u64::MAX)));
         Ok(rows.rev().take(limit as usize).map(|((_, number), entry)| (*number, entry.clone())).collect())
     }
 
     async fn count_request(&self, caller: &str, window: u64) -> StoreResult<u32> {
+        turn().await;
         let mut tables = lock(&self.tables);
         let counted = tables.requests.entry(caller.to_owned()).or_default();
         if counted.0 < window {

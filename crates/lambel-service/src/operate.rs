@@ -68,10 +68,18 @@ pub struct Operators {
 struct Handed {
     task: Task,
     subtasks: Vec<(Subtask, Timestamp)>,
-    /// Whether there are new leases among them.
-    has_new: bool,
+    /// Whether there are new leases among them that a pause at the same time may have missed.
+    missed: bool,
     /// Whether the walk has passed the whole ring.
     came_round: bool,
+}
+
+/// How an operator's record was stored.
+struct Kept {
+    /// Leases that are too many.
+    surplus: Vec<ImageId>,
+    /// Whether nobody had changed the record since it was read.
+    first_try: bool,
 }
 
 fn unpaused(standing: &Standing) -> Result<()> {
@@ -131,9 +139,10 @@ impl Operators {
             }
         }
 
-        // Whoever paused them has written the standing first and taken back the leases then. What this claim has
-        // leased since is given back here; so it is caught either way.
-        if handed.iter().any(|handed| handed.has_new) && self.store.standing(&operator).await?.is_paused() {
+        // Whoever pauses an operator writes the standing first, and then changes each of their records and takes
+        // back what is on it. A claim that stores the record which it has read with the standing was before that:
+        // its leases are taken back. Any other looks at the standing again.
+        if handed.iter().any(|handed| handed.missed) && self.store.standing(&operator).await?.is_paused() {
             for Handed { task, subtasks, .. } in &handed {
                 let images: Vec<ImageId> = subtasks.iter().map(|(subtask, _)| subtask.image).collect();
                 let (_, _, desk) = self.desk(task.id, &operator).await?;
@@ -258,12 +267,13 @@ impl Operators {
 
         let came_round = walk.came_round;
         let place = walk.place;
-        let surplus = self.keep(&mut desk, place, &gone, &mut handed, now).await?;
+        let is_new = desk.rev == 0;
+        let Kept { surplus, first_try } = self.keep(&mut desk, place, &gone, &mut handed, now).await?;
         // Another claim of theirs has leased at the same time; this one gives back what is too much.
         let returns: Vec<_> = surplus.iter().map(|image| self.store.give_back(&task, *image, operator)).collect();
         stream::iter(returns).buffered(AT_ONCE).try_for_each(async |_| Ok(())).await?;
-        let has_new = handed.keys().any(|image| !held.contains(image));
-        Ok(Handed { task, subtasks: handed.into_values().collect(), has_new, came_round })
+        let missed = (is_new || !first_try) && handed.keys().any(|image| !held.contains(image));
+        Ok(Handed { task, subtasks: handed.into_values().collect(), missed, came_round })
     }
 
     /// The next images of the walk, `limit` at most.
@@ -312,7 +322,7 @@ impl Operators {
     }
 
     /// Stores the operator's record after a claim. If a claim at the same time has made the live leases too many,
-    /// the surplus is taken out of `handed`, and returned: it is to be given back.
+    /// the surplus is taken out of `handed`: it is to be given back.
     async fn keep(
         &self,
         desk: &mut Desk,
@@ -320,8 +330,8 @@ impl Operators {
         gone: &HashSet<ImageId>,
         handed: &mut BTreeMap<ImageId, (Subtask, Timestamp)>,
         now: Timestamp,
-    ) -> Result<Vec<ImageId>> {
-        let mut returned = Vec::new();
+    ) -> Result<Kept> {
+        let mut kept = Kept { surplus: Vec::new(), first_try: true };
         for _ in 0..DESK_TRIES {
             let before = desk.clone();
             desk.place = place;
@@ -333,7 +343,7 @@ impl Operators {
             {
                 handed.remove(&image);
                 desk.leases.remove(&image);
-                returned.push(image);
+                kept.surplus.push(image);
             }
             desk.leases.extend(handed.iter().map(|(image, (_, until))| (*image, *until)));
             // Expired ones are a courtesy: only where there is room.
@@ -344,17 +354,18 @@ impl Operators {
                 !drop
             });
             if *desk == before {
-                return Ok(returned);
+                return Ok(kept);
             }
             desk.rev += 1;
             if self.store.put_desk(desk).await? {
-                return Ok(returned);
+                return Ok(kept);
             }
+            kept.first_try = false;
             (_, _, *desk) = self.desk(desk.task, &desk.operator).await?;
         }
         // The leases are on the subtasks: the next walk finds them there.
         tracing::warn!(task = %desk.task, operator = %desk.operator, "operator's record not stored");
-        Ok(returned)
+        Ok(kept)
     }
 
     /// Takes votes, judges each alone, and closes what they decide.

@@ -101,7 +101,8 @@ impl Supervisors {
             let (tasks, more) = self.store.active_tasks(after, TASKS_AT_ONCE).await?;
             let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
             for (task, desk) in self.store.desks(&ids, operator).await?.desks {
-                if let Some(task) = task.filter(|_| !desk.leases.is_empty()) {
+                // Also a record without leases is changed: a claim under way that has read it shall notice.
+                if let Some(task) = task.filter(|_| desk.rev > 0) {
                     returned += give_back_all(&self.store, &task, desk).await?;
                 }
             }

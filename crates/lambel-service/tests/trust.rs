@@ -335,3 +335,34 @@ async fn whoever_asks_without_end_is_told_when_to_go_on() {
     world.clock.pass(Duration::from_secs(limits::REQUEST_WINDOW_SECONDS.into()));
     assert!(copies[0].admit(&alice).await.is_ok());
 }
+
+/// A pause that comes at any point of a claim: the first of an operator in a task, one of somebody who holds
+/// something, and one of somebody who has given everything back.
+#[tokio::test]
+async fn a_pause_in_the_middle_of_a_claim_leaves_no_lease() {
+    for before in ["first", "holds", "gave back"] {
+        let mut refused = 0;
+        for turns in 0..60 {
+            let world = World::new();
+            let task = world.task(None, 1, 30).await;
+            let anna = operator("anna");
+            if before != "first" {
+                let held = world.claim(&anna, task, 2).await.unwrap();
+                if before == "gave back" {
+                    let subtasks = held.into_iter().map(|image| LeaseRef { task, image }).collect();
+                    world.operators.give_back(&anna, &ReturnLeases { subtasks }).await.unwrap();
+                }
+            }
+            let pause = async {
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+                world.supervisors.pause(&admin(), &id_of("anna"), &PauseOperator::default()).await.unwrap();
+            };
+            let (claimed, ()) = tokio::join!(world.claim(&anna, task, 20), pause);
+            refused += u32::from(matches!(claimed, Err(Error::Paused)));
+            assert_eq!(world.live_leases(task, "anna").await, 0, "{before}, after {turns} turns");
+        }
+        assert!((1..60).contains(&refused), "{refused}: some pauses came before the end of the claim, some after");
+    }
+}
