@@ -5,11 +5,13 @@ mod errors;
 pub mod events;
 pub mod gateway;
 pub mod inbox;
+mod logging;
 mod messages;
 mod objects;
 mod settings;
 
 pub use dynamo::{DynamoStore, Meter, Usage};
+pub use logging::start_logging;
 pub use messages::{Addresses, AwsMessages};
 pub use objects::S3Objects;
-pub use settings::{Aws, MissingSetting, setting, start_logging};
+pub use settings::{Aws, MissingSetting, setting};

@@ -62,14 +62,3 @@ impl Aws {
         self.config.endpoint_url().is_some()
     }
 }
-
-/// Starts writing events as lines of JSON, from the level that `RUST_LOG` says.
-pub fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    // Lambda adds the time to each line itself.
-    let lines = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).without_time();
-    if lines.with_current_span(false).try_init().is_err() {
-        tracing::debug!("logging was started before");
-    }
-}
