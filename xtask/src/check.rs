@@ -1,4 +1,4 @@
-//! `cargo xtask check`: what can be said about the code without running it.
+//! `cargo xtask check`: what can be said about the code and the template without running them.
 
 use std::process::{Command, ExitCode};
 
@@ -7,29 +7,29 @@ use anyhow::{Context, Result};
 use crate::cloud::REGION;
 use crate::instance::root;
 use crate::python::Venv;
+use crate::template;
 
 pub(crate) fn run() -> Result<ExitCode> {
     Venv::Tools.install()?;
-    let cargo = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO"));
-        command.args(args);
-        command
-    };
-    let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
-    docs.env("RUSTDOCFLAGS", "-D warnings");
-    let mut template = Command::new(Venv::Tools.bin("sam"));
-    template.args(["validate", "--lint"]).env("AWS_DEFAULT_REGION", REGION).env("SAM_CLI_TELEMETRY", "0");
-    let checks = [
-        ("formatting", cargo(&["fmt", "--all", "--check"])),
-        ("template", template),
-        ("lints", cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
-        ("documentation", docs),
+    let checks: [(&str, &dyn Fn() -> Result<bool>); 5] = [
+        ("formatting", &|| cargo(&["fmt", "--all", "--check"])),
+        ("template", &|| {
+            let mut sam = Command::new(Venv::Tools.bin("sam"));
+            sam.args(["validate", "--lint"]).env("AWS_DEFAULT_REGION", REGION).env("SAM_CLI_TELEMETRY", "0");
+            passes(sam)
+        }),
+        ("rights", &rights),
+        ("lints", &|| cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
+        ("documentation", &|| {
+            let mut docs = Command::new(env!("CARGO"));
+            docs.args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings");
+            passes(docs)
+        }),
     ];
     let mut failed = Vec::new();
-    for (name, mut command) in checks {
+    for (name, check) in checks {
         eprintln!("---- {name}");
-        // What they print is what the reader came for, so it is not hidden in a log.
-        if !command.current_dir(root()).status().with_context(|| format!("failed to check {name}"))?.success() {
+        if !check().with_context(|| format!("failed to check {name}"))? {
             failed.push(name);
         }
     }
@@ -39,4 +39,24 @@ pub(crate) fn run() -> Result<ExitCode> {
     }
     eprintln!("not in order: {}", failed.join(", "));
     Ok(ExitCode::FAILURE)
+}
+
+/// What a tool prints is what the reader came for, so it is not hidden in a log.
+fn passes(mut command: Command) -> Result<bool> {
+    Ok(command.current_dir(root()).status()?.success())
+}
+
+fn cargo(args: &[&str]) -> Result<bool> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(args);
+    passes(command)
+}
+
+/// The rights of the functions against the table that explains them, and what else must be true of the template.
+fn rights() -> Result<bool> {
+    let problems = template::problems(&template::expand()?)?;
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    Ok(problems.is_empty())
 }

@@ -13,6 +13,7 @@ mod instance;
 mod package;
 mod python;
 mod step;
+mod template;
 mod test;
 
 use std::process::ExitCode;
@@ -45,7 +46,7 @@ enum Command {
     Bench(bench::Args),
     /// Run all tests, on a local cloud of their own
     Test(test::Args),
-    /// Formatting, lints, documentation and the template
+    /// Formatting, lints, documentation, the template and the rights in it
     Check,
     /// Build the functions and lay them out beside the template, ready to deploy
     Package,
