@@ -5,13 +5,15 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use crate::cloud::REGION;
+use crate::deny;
 use crate::instance::root;
 use crate::python::Venv;
 use crate::template;
 
 pub(crate) fn run() -> Result<ExitCode> {
     Venv::Tools.install()?;
-    let checks: [(&str, &dyn Fn() -> Result<bool>); 5] = [
+    let cargo_deny = deny::install()?;
+    let checks: [(&str, &dyn Fn() -> Result<bool>); 6] = [
         ("formatting", &|| cargo(&["fmt", "--all", "--check"])),
         ("template", &|| {
             let mut sam = Command::new(Venv::Tools.bin("sam"));
@@ -19,6 +21,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             passes(sam)
         }),
         ("rights", &rights),
+        ("dependencies", &|| deny::check(&cargo_deny)),
         ("lints", &|| cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
         ("documentation", &|| {
             let mut docs = Command::new(env!("CARGO"));

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! .lambel/venv/{cloud,tools}    the Python environments
+//! .lambel/tools                 programs built by cargo
 //! .lambel/<instance>/data       tables, objects and queues of the local cloud
 //!                   /logs       what the emulator and every tool printed
 //!                   /package    template and functions as they were deployed

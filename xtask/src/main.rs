@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod cloud;
 mod demo;
+mod deny;
 mod deploy;
 mod instance;
 mod package;
@@ -46,7 +47,7 @@ enum Command {
     Bench(bench::Args),
     /// Run all tests, on a local cloud of their own
     Test(test::Args),
-    /// Formatting, lints, documentation, the template and the rights in it
+    /// Formatting, lints, documentation, the template and the rights in it, dependencies
     Check,
     /// Build the functions and lay them out beside the template, ready to deploy
     Package,
