@@ -6,14 +6,15 @@ use anyhow::{Context, Result};
 
 use crate::cloud::REGION;
 use crate::deny;
-use crate::instance::root;
+use crate::instance::{home, root};
 use crate::python::Venv;
 use crate::template;
 
 pub(crate) fn run() -> Result<ExitCode> {
     Venv::Tools.install()?;
+    Venv::Scan.install()?;
     let cargo_deny = deny::install()?;
-    let checks: [(&str, &dyn Fn() -> Result<bool>); 6] = [
+    let checks: [(&str, &dyn Fn() -> Result<bool>); 7] = [
         ("formatting", &|| cargo(&["fmt", "--all", "--check"])),
         ("template", &|| {
             let mut sam = Command::new(Venv::Tools.bin("sam"));
@@ -21,6 +22,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             passes(sam)
         }),
         ("rights", &rights),
+        ("scan of the template", &scan),
         ("dependencies", &|| deny::check(&cargo_deny)),
         ("lints", &|| cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
         ("documentation", &|| {
@@ -62,4 +64,13 @@ fn rights() -> Result<bool> {
         eprintln!("{problem}");
     }
     Ok(problems.is_empty())
+}
+
+/// What others hold to be commonly forgotten. `.checkov.yaml` says what we do not follow, and why.
+fn scan() -> Result<bool> {
+    let file = home().join("expanded.json");
+    template::write(&template::expand()?, &file)?;
+    let mut checkov = Command::new(Venv::Scan.bin("checkov"));
+    checkov.args(["--config-file", ".checkov.yaml", "--file"]).arg(&file);
+    passes(checkov)
 }

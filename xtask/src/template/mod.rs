@@ -9,6 +9,7 @@ mod rights;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -78,6 +79,11 @@ fn problems_of(template: Value, table: &str) -> Result<Vec<String>> {
     let mut problems = rights::problems(&template, table)?;
     problems.extend(properties::problems(&template));
     Ok(problems)
+}
+
+/// Keeps the expanded template for tools that read a file.
+pub(crate) fn write(expanded: &str, path: &Path) -> Result<()> {
+    fs::write(path, expanded).with_context(|| format!("failed to write {}", path.display()))
 }
 
 /// What a reference points to, in short: `X` for the name or the ARN of resource `X`, `X.Y` for another attribute.
