@@ -4,5 +4,7 @@
 mod cli;
 #[path = "system/job.rs"]
 mod job;
+#[path = "system/rights.rs"]
+mod rights;
 #[path = "system/trust.rs"]
 mod trust;
