@@ -6,5 +6,7 @@ mod cli;
 mod job;
 #[path = "system/people.rs"]
 mod people;
+#[path = "system/rights.rs"]
+mod rights;
 #[path = "system/trust.rs"]
 mod trust;
