@@ -18,6 +18,7 @@
 //! Every command has a module. `exit` and `output` are what all of them lean on; `profile` keeps sessions on
 //! disk; `context` brings them together.
 
+mod account;
 mod admin;
 mod context;
 mod exit;
@@ -72,6 +73,9 @@ enum Command {
     Login(login::LoginArgs),
     /// Forget the sign-in of this profile
     Logout,
+    /// Look after your own account: password and second factor
+    #[command(subcommand)]
+    Account(account::AccountCommand),
     /// Make, list, show, seal and cancel tasks
     #[command(subcommand)]
     Task(task::TaskCommand),
@@ -85,7 +89,7 @@ enum Command {
     Work,
     /// Play operators with the votes of a CSV file
     Replay(replay::Args),
-    /// Manage accounts; this needs AWS credentials
+    /// Manage accounts and machines; this needs AWS credentials
     #[command(subcommand)]
     Admin(admin::AdminCommand),
 }
@@ -107,6 +111,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
     match command {
         Command::Login(args) => login::login(context, args).await,
         Command::Logout => login::logout(context).await,
+        Command::Account(command) => account::run(context, command).await,
         Command::Task(command) => task::run(context, command).await,
         Command::Upload(args) => exit::interruptible(upload::run(context, args), upload::INTERRUPTED).await,
         Command::Images(args) => images::run(context, args).await,

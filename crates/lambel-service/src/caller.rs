@@ -4,7 +4,7 @@ use lambel_core::{ClientId, OperatorId};
 
 use crate::error::{Error, Result};
 
-/// What somebody may do: the groups of the user pool.
+/// What somebody may do: the groups of a person, the scopes of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Makes tasks and reads their results.
@@ -26,6 +26,15 @@ impl Role {
         }
     }
 
+    /// The role that a scope stands for. Only machines have such scopes, and none of them makes an admin.
+    pub fn of_scope(scope: &str) -> Option<Self> {
+        match scope {
+            "lambel/tasks" => Some(Self::Client),
+            "lambel/labels" => Some(Self::Operator),
+            _ => None,
+        }
+    }
+
     fn group(self) -> &'static str {
         match self {
             Self::Client => "clients",
@@ -43,7 +52,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A caller by the `sub` of their token and the roles of their groups.
+    /// A caller by the `sub` of their token and the roles that it gives them.
     pub fn new(subject: impl Into<String>, roles: impl IntoIterator<Item = Role>) -> Self {
         Self { subject: subject.into(), roles: roles.into_iter().collect() }
     }
