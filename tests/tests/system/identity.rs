@@ -55,9 +55,8 @@ fn code_now(secret: &str) -> Result<String> {
     totp(secret, SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs())
 }
 
-fn is_not_allowed<T: std::fmt::Debug>(result: Result<T, ClientError>) -> bool {
-    let error = result.unwrap_err();
-    error.is_problem("not-allowed") && error.status() == Some(403)
+fn is_not_allowed<T>(result: Result<T, ClientError>) -> bool {
+    result.is_err_and(|error| error.is_problem("not-allowed") && error.status() == Some(403))
 }
 
 /// What the gate or the service answers to a token.
