@@ -9,6 +9,7 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
+use crate::entropy;
 use crate::limits::MAX_ICC;
 use crate::structure::Layout;
 use crate::{Format, Refusal};
@@ -92,6 +93,8 @@ fn row_bytes(reader: &png::Reader<Cursor<&[u8]>>, layout: &Layout) -> Result<usi
 }
 
 fn jpeg(picture: &[u8], layout: &Layout, grey_will_do: bool) -> Result<Pixels, Refusal> {
+    // The decoder would paint grey where data are missing.
+    entropy::check(picture)?;
     // Dimensions were held against the limits before; the decoder's own, smaller limits would be in the way.
     let options = DecoderOptions::default()
         .set_strict_mode(true)
