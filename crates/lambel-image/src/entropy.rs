@@ -11,8 +11,8 @@
 use crate::{Format, Refusal};
 
 /// Looks at all scans of a JPEG. Before this is called, [`Layout::read`](crate::structure::Layout::read) must have
-/// found nothing to object to.
-pub(crate) fn check(picture: &[u8]) -> Result<(), Refusal> {
+/// found nothing to object to. Says whether there are bytes among the data that belong to no block.
+pub(crate) fn check(picture: &[u8]) -> Result<bool, Refusal> {
     let mut state = State::default();
     let mut at = 2;
     loop {
@@ -41,7 +41,7 @@ pub(crate) fn check(picture: &[u8]) -> Result<(), Refusal> {
         }
     }
     match state.components.iter().all(|component| component.seen) {
-        true => Ok(()),
+        true => Ok(state.surplus),
         false => Err(damaged("it lacks the data of a colour")),
     }
 }
@@ -369,6 +369,7 @@ struct State {
     units: (usize, usize),
     components: Vec<Component>,
     restart_interval: usize,
+    surplus: bool,
     dc: [Option<Box<Table>>; 4],
     ac: [Option<Box<Table>>; 4],
 }
@@ -456,6 +457,8 @@ impl State {
             let mut bits = Bits::new(picture, next);
             let got = self.units(&mut bits, &scan, &band, across, done..stop, total)?;
             next = next_marker(picture, bits.at);
+            // A few bytes have been read ahead; some fill up what they write to a round number.
+            self.surplus |= next > bits.at + 8;
             done = stop;
             let goes_on = matches!(picture.get(next + 1), Some(0xd0..=0xd7));
             if got < stop || (done < total && !goes_on) {

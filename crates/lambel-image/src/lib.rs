@@ -70,8 +70,8 @@ pub struct Inspected {
     pub height: u32,
     /// The EXIF orientation, 1 (upright) to 8.
     pub orientation: u8,
-    /// Whether the file holds EXIF, XMP, IPTC, text, comments, times or chunks of unknown meaning.
-    /// A colour profile does not count.
+    /// Whether the file holds EXIF, XMP, IPTC, text, comments, times, chunks of unknown meaning, or bytes among its data
+    /// that are not part of the picture. A colour profile does not count.
     pub has_metadata: bool,
     /// How many bytes follow after the end of the picture.
     pub trailing_bytes: u64,
@@ -104,8 +104,9 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Inspected, Refusal> {
     guarded(bytes, || {
         let layout = Layout::read(bytes, limits)?;
         layout.check_memory(layout.memory_to_check, limits)?;
-        decode::check(bytes, &layout)?;
-        Ok(Inspected::new(&layout, bytes))
+        let mut inspected = Inspected::new(&layout, bytes);
+        inspected.has_metadata |= decode::check(bytes, &layout)?;
+        Ok(inspected)
     })
 }
 
@@ -130,7 +131,7 @@ pub fn preview(bytes: &[u8], limits: &Limits) -> Result<Preview, Refusal> {
     guarded(bytes, || {
         let layout = Layout::read(bytes, limits)?;
         layout.check_memory(layout.memory_to_show, limits)?;
-        preview::make(bytes, &layout)
+        Ok(preview::make(bytes, &layout)?.0)
     })
 }
 
@@ -141,16 +142,19 @@ pub fn preview(bytes: &[u8], limits: &Limits) -> Result<Preview, Refusal> {
 pub fn inspect_and_preview(bytes: &[u8], limits: &Limits) -> Result<(Inspected, Option<Preview>), Refusal> {
     guarded(bytes, || {
         let layout = Layout::read(bytes, limits)?;
-        let inspected = Inspected::new(&layout, bytes);
-        if preview_needed(&inspected, bytes.len() as u64) {
-            layout.check_memory(layout.memory_to_show, limits)?;
-            let preview = preview::make(bytes, &layout)?;
-            Ok((inspected, Some(preview)))
-        } else {
+        let mut inspected = Inspected::new(&layout, bytes);
+        if !preview_needed(&inspected, bytes.len() as u64) {
             layout.check_memory(layout.memory_to_check, limits)?;
-            decode::check(bytes, &layout)?;
-            Ok((inspected, None))
+            inspected.has_metadata |= decode::check(bytes, &layout)?;
+            // What was found among the data may have changed it.
+            if !preview_needed(&inspected, bytes.len() as u64) {
+                return Ok((inspected, None));
+            }
         }
+        layout.check_memory(layout.memory_to_show, limits)?;
+        let (preview, surplus) = preview::make(bytes, &layout)?;
+        inspected.has_metadata |= surplus;
+        Ok((inspected, Some(preview)))
     })
 }
 
