@@ -15,7 +15,7 @@ use crate::structure::Layout;
 use crate::{Format, Refusal};
 
 /// Most memory for what the PNG decoder keeps beside its rows, in bytes: a colour profile.
-const PNG_MEMORY: usize = 64 << 20;
+const PNG_MEMORY: usize = 16 << 20;
 
 /// Pixels of 8 bits a channel, one row after the other.
 pub(crate) trait Rows {
@@ -65,18 +65,26 @@ pub(crate) fn show(bytes: &[u8], layout: &Layout, rows: &mut impl Rows) -> Resul
             let line = row_bytes(&reader, layout)?;
             let mut row = vec![0; line];
             let interlaced = reader.info().interlaced;
+            let size = line.checked_mul(layout.height as usize);
+            let size = size.ok_or_else(|| Refusal::corrupt(layout.format, "its size overflows"))?;
             let mut pixels = Vec::new();
-            if interlaced {
-                let size = line.checked_mul(layout.height as usize);
-                pixels = vec![0; size.ok_or_else(|| Refusal::corrupt(layout.format, "its size overflows"))?];
-            } else {
-                rows.begin(channels);
-            }
+            let mut begun = false;
+            // Memory is taken when there is a first row, and not for the promise of one.
             png_rows(&mut reader, layout, &mut row, |row, interlace| match interlace {
                 png::InterlaceInfo::Adam7(pass) => {
+                    if !begun {
+                        pixels = vec![0; size];
+                    }
+                    begun = true;
                     png::expand_interlaced_row(&mut pixels, line, row, &pass, 8 * channels as u8);
                 }
-                png::InterlaceInfo::Null(_) => rows.row(row),
+                png::InterlaceInfo::Null(_) => {
+                    if !begun {
+                        rows.begin(channels);
+                    }
+                    begun = true;
+                    rows.row(row);
+                }
             })?;
             drop(reader);
             let surplus = surplus(&input, layout);

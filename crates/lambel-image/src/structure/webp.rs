@@ -49,7 +49,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
                 canvas = Some((width, height));
             }
             b"VP8 " if picture.is_none() => {
-                let [_, _, _, a, b, c, w0, w1, h0, h1] = walk.array()?;
+                let [t0, t1, t2, a, b, c, w0, w1, h0, h1] = walk.array()?;
                 if [a, b, c] != [0x9d, 0x01, 0x2a] {
                     return Err(walk.corrupt("its header is not one of VP8"));
                 }
@@ -57,6 +57,11 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
                 let width = u32::from(u16::from_le_bytes([w0, w1]) & 0x3fff);
                 let height = u32::from(u16::from_le_bytes([h0, h1]) & 0x3fff);
                 check_size(Format::WebP, width, height, limits)?;
+                // The decoder would take memory for the whole picture before it notices.
+                let first_part = u32::from_le_bytes([t0, t1, t2, 0]) >> 5;
+                if (first_part as usize).saturating_add(10) > length {
+                    return Err(walk.corrupt("its data are shorter than they say"));
+                }
                 picture = Some((width, height, true));
             }
             b"VP8L" if picture.is_none() => {
