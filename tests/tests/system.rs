@@ -2,6 +2,8 @@
 
 #[path = "system/cli.rs"]
 mod cli;
+#[path = "system/hostile.rs"]
+mod hostile;
 #[path = "system/identity.rs"]
 mod identity;
 #[path = "system/job.rs"]

@@ -32,6 +32,7 @@ async fn a_batch_with_hostile_files_harms_no_good_one() {
         labels: vec!["cat".to_owned(), "dog".to_owned()],
         instructions: None,
         policy: None,
+        audience: None,
         expected_images: None,
     };
     let task = tasks.create(&Caller::new("alice", [Role::Client]), &request).await.unwrap().task;
