@@ -15,6 +15,8 @@ EXPRESSIONS = ("UpdateExpression", "ConditionExpression", "ProjectionExpression"
 # A path of an expression, of which the first part is the attribute. It begins with `#` where it is a placeholder
 # and with `:` where it is one of a value.
 PATH = re.compile(r"[:#\w][\w.#\[\]]*")
+# The partition that a query names. Every table of ours calls it `pk`.
+QUERIED = re.compile(r"\bpk\s*=\s*(:\w+)")
 NO_ATTRIBUTES = frozenset(
     "set add remove delete and or not in between attribute_exists attribute_not_exists attribute_type begins_with"
     " contains size if_not_exists list_append".split()
@@ -33,6 +35,8 @@ def keys_of_item(request):
                 attributes.add(names.get(first, first))
     keys = {"dynamodb:Attributes": sorted(attributes)} if attributes else {}
     partition = item.get("pk", {}).get("S")
+    if queried := QUERIED.search(request.get("KeyConditionExpression") or ""):
+        partition = (request.get("ExpressionAttributeValues") or {}).get(queried[1], {}).get("S")
     return {**keys, "dynamodb:LeadingKeys": [partition]} if partition else keys
 
 
