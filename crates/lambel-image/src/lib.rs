@@ -22,20 +22,29 @@
 //!   picture that lacks whole scans is coarser than it might be, but may be meant so.
 //! * A PNG must reach its `IEND`, and the checksum of every chunk is verified, also of those that decoders skip.
 //! * A WebP must be as long as its container says, and its picture as large as its canvas.
+//! * Only as many rows of a PNG are inflated as its header promises; a megabyte of data may hide a gigabyte.
 //!
 //! # What is accepted although it is odd
 //!
-//! Grey, palette, 16-bit, interlaced and transparent PNG; grey, CMYK and progressive JPEG; every orientation. Bytes
-//! after the end of the picture (a zip archive, a second picture, padding) do not make a picture bad, but
-//! they must not be served: [`Inspected::trailing_bytes`] is set and [`preview_needed`] says yes. Only previews, made
-//! anew from the pixels, carry no metadata, no GPS position and no stowaways.
+//! Grey, palette, 16-bit, interlaced and transparent PNG; grey, CMYK, YCCK, progressive and extended JPEG, with restart
+//! markers, with a scan for each colour, and with every sampling in which brightness is the finest; every orientation.
+//! Bytes after the end of the picture (a zip archive, a second picture, padding) do not make a picture bad, nor do
+//! bytes among its data that belong to no pixel, but they must not be served: [`preview_needed`] says yes. Only
+//! previews, made anew from the pixels, carry no metadata, no GPS position and no stowaways.
+//!
+//! What may stay in a file that is served as it is: its colour profile, and what somebody hides in the coded data
+//! themselves (in the pixels, or in less than 256 bytes behind the last row of a PNG). That takes a will; no camera
+//! does it.
+//!
+//! The files that this is tested with, good and hostile, are in `lambel-samples`; `fuzz/` tries others at random.
 //!
 //! # Memory
 //!
 //! Beside the file itself: a PNG takes some rows (a preview of an interlaced one up to 4 bytes a pixel), a JPEG
-//! 1 byte a pixel to inspect and 3 to preview, a progressive one up to 6 more (8 for CMYK), a WebP 5, 8 or 11 bytes a pixel
-//! (lossy, lossless, lossy with alpha). So 100 megapixels need at most 1.1 GB, for one picture at a time. A preview
-//! needs up to about 100 MB more for the shrunk copies.
+//! 1 byte a pixel to inspect and 3 to preview (3 for both where colour is sampled less often downwards only), a
+//! progressive one up to 6 more (8 for CMYK), a WebP 5, 8 or 11 bytes a pixel (lossy, lossless, lossy with alpha). So
+//! 100 megapixels need at most 1.1 GB, for one picture at a time. A preview needs up to about 100 MB more for the
+//! shrunk copies. What is refused takes less than a megabyte, as far as the corpus goes.
 
 mod decode;
 mod entropy;
@@ -51,8 +60,8 @@ use serde::{Deserialize, Serialize};
 
 pub use format::Format;
 pub use limits::{
-    Limits, MAX_BYTES, MAX_CHUNKS, MAX_ICC, MAX_MEMORY, MAX_PIXELS, MAX_SCANS, MAX_SIDE, PREVIEW_BYTES,
-    PREVIEW_LOSSLESS_PIXELS, PREVIEW_QUALITY, PREVIEW_SIDE,
+    LOSSLESS_WEBP_SIDE, Limits, MAX_BYTES, MAX_CHUNKS, MAX_ICC, MAX_MEMORY, MAX_PIXELS, MAX_SCANS, MAX_SEGMENTS,
+    MAX_SIDE, PLAIN_ICC, PREVIEW_BYTES, PREVIEW_LOSSLESS_PIXELS, PREVIEW_QUALITY, PREVIEW_SIDE,
 };
 pub use preview::Preview;
 pub use refusal::Refusal;

@@ -45,7 +45,7 @@ pub struct HostileFile {
     pub verdict: Verdict,
 }
 
-/// All the files, small ones first written by hand. No file is larger than 2 MB, though some are pictures of a hundred
+/// All the files. No file is larger than 2 MB, though some are pictures of a hundred
 /// megapixels. All follow from the code alone, so they are the same each time.
 pub fn hostile() -> Vec<HostileFile> {
     let mut files = Files(Vec::new());
@@ -283,11 +283,21 @@ impl Files {
         self.refused("jpeg-height-at-the-end.jpg", late_height, "unsupported-format");
         self.refused("jpeg-no-width.jpg", Jpeg::new(0, 61).bytes(), "corrupt");
         self.refused("jpeg-side-too-long.jpg", Jpeg::new(30_001, 1).bytes(), "side-too-long");
+        // With those that say something 64, and one more.
+        let most = Jpeg { idle_scans: 55, ..jpeg().progressive() };
+        self.shown("jpeg-most-scans.jpg", most.bytes(), (93, 61));
+        let one_more = Jpeg { idle_scans: 56, ..jpeg().progressive() };
+        self.refused("jpeg-one-scan-too-many.jpg", one_more.bytes(), "too-many-parts");
         self.refused(
             "jpeg-too-many-scans.jpg",
             Jpeg { idle_scans: 200, ..jpeg().progressive() }.bytes(),
             "too-many-parts",
         );
+        // With those that it needs 10,000, and one more.
+        let comments = segment(0xfe, b"").repeat(9_993);
+        self.previewed("jpeg-most-segments.jpg", jpeg().with(&comments).bytes(), (93, 61));
+        let comments = segment(0xfe, b"").repeat(9_994);
+        self.refused("jpeg-one-segment-too-many.jpg", jpeg().with(&comments).bytes(), "too-many-parts");
         let comments = segment(0xfe, b"").repeat(10_000);
         self.refused("jpeg-too-many-comments.jpg", jpeg().with(&comments).bytes(), "too-many-parts");
         let two_frames = [&good[..scan], &good[frame..]].concat();
@@ -403,6 +413,8 @@ impl Files {
         let of = |chunks: &[Vec<u8>]| [png.head(), chunks.concat()].concat();
         let end_chunk = || chunk(b"IEND", b"");
         self.refused("png-side-too-long.png", Png::new(30_001, 1, 8, 2).with(b""), "side-too-long");
+        // 17 × 5,882,353 is a hundred million and one.
+        self.refused("png-one-pixel-too-many.png", Png::new(17, 5_882_353, 1, 0).head(), "too-many-pixels");
         self.refused("png-one-row-too-many.png", Png::new(10_000, 10_001, 1, 0).with(b""), "too-many-pixels");
         self.refused("png-no-height.png", Png::new(30, 0, 8, 2).head(), "corrupt");
         self.refused("png-3-bit.png", Png::new(37, 23, 3, 0).with(b""), "corrupt");
@@ -445,6 +457,10 @@ impl Files {
             [&good[..33], b"garbage garbage", &good[33..]].concat(),
             "corrupt",
         );
+        let most = chunk(b"prVt", b"").repeat(99_997);
+        self.previewed("png-most-chunks.png", png.with(&most), (37, 23));
+        let one_more = chunk(b"prVt", b"").repeat(99_998);
+        self.refused("png-one-chunk-too-many.png", png.with(&one_more), "too-many-parts");
         self.refused("png-too-many-chunks.png", png.with(&chunk(b"prVt", b"").repeat(100_000)), "too-many-parts");
         // The line ends were changed on the way, as it happens with programs that take everything for text.
         self.refused("png-sent-as-text.png", [b"\x89PNG\n\x1a\n", &good[8..]].concat(), "not-an-image");
@@ -521,6 +537,10 @@ impl Files {
         let mut dependent = webp::riff(&[webp::lossy(w, h)]);
         dependent[20] |= 1;
         self.refused("webp-no-key-frame.webp", dependent, "corrupt");
+        let most = webp::chunk(b"junk", b"").repeat(99_998);
+        self.previewed("webp-most-chunks.webp", of(0, &[most, lossless.clone()]), (w, h));
+        let one_more = webp::chunk(b"junk", b"").repeat(99_999);
+        self.refused("webp-one-chunk-too-many.webp", of(0, &[one_more, lossless.clone()]), "too-many-parts");
         let many = webp::chunk(b"junk", b"").repeat(100_000);
         self.refused("webp-too-many-chunks.webp", of(0, &[many, lossless]), "too-many-parts");
     }

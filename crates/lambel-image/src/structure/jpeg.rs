@@ -3,11 +3,9 @@
 use image::metadata::Orientation;
 
 use super::{Layout, Walk, check_size, orientation};
-use crate::limits::MAX_SCANS;
+use crate::limits::{MAX_SCANS, MAX_SEGMENTS};
 use crate::{Format, Limits, Refusal};
 
-/// Most segments between SOI and EOI. Metadata comes in pieces of 64 KB; a large file has some hundred.
-const MAX_SEGMENTS: u64 = 10_000;
 /// Memory for a row of blocks and the Huffman tables.
 const OVERHEAD: u64 = 4 << 20;
 

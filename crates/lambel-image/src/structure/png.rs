@@ -3,15 +3,11 @@
 use image::metadata::Orientation;
 
 use super::{Layout, Walk, check_size, orientation};
-use crate::limits::MAX_CHUNKS;
+use crate::limits::{MAX_CHUNKS, PLAIN_ICC};
 use crate::{Format, Limits, Refusal};
 
 /// Memory for the rows that the decoder keeps and for its own tables.
 const OVERHEAD: u64 = 1 << 20;
-
-/// Longest colour profile, compressed, that operators get as it is. Real ones have some kilobytes; what is longer may
-/// inflate to a thousand times as much in their browsers.
-const PLAIN_PROFILE: usize = 64 << 10;
 
 pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
     let mut walk = Walk::new(bytes, 8, Format::Png);
@@ -73,7 +69,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
             b"sBIT" | b"cICP" if length <= 4 => {}
             b"bKGD" | b"cLLI" if length <= 8 => {}
             b"mDCV" if length == 24 => {}
-            b"iCCP" if length <= PLAIN_PROFILE => {}
+            b"iCCP" if length <= PLAIN_ICC => {}
             // Text, times, and whatever programs invent.
             _ => found.has_metadata = true,
         }

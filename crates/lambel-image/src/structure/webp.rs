@@ -3,15 +3,11 @@
 use image::metadata::Orientation;
 
 use super::{Layout, Walk, check_size, orientation};
-use crate::limits::MAX_CHUNKS;
+use crate::limits::{LOSSLESS_WEBP_SIDE, MAX_CHUNKS};
 use crate::{Format, Limits, Refusal};
 
 /// Memory for the decoder's tables.
 const OVERHEAD: u64 = 4 << 20;
-
-/// Longest side of a lossless picture. The format has room for one pixel more, which neither our decoder nor the
-/// format's own library can take.
-const LOSSLESS_SIDE: u32 = 16_383;
 
 pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
     let mut walk = Walk::new(bytes, 4, Format::WebP);
@@ -72,7 +68,12 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
                 }
                 let width = (header & 0x3fff) + 1;
                 let height = (header >> 14 & 0x3fff) + 1;
-                check_size(Format::WebP, width, height, &Limits { side: limits.side.min(LOSSLESS_SIDE), ..*limits })?;
+                check_size(
+                    Format::WebP,
+                    width,
+                    height,
+                    &Limits { side: limits.side.min(LOSSLESS_WEBP_SIDE), ..*limits },
+                )?;
                 picture = Some((width, height, false));
             }
             b"VP8X" | b"VP8 " | b"VP8L" => return Err(walk.corrupt("it holds two pictures")),
