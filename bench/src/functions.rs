@@ -18,7 +18,15 @@ pub(crate) fn run() -> Result<()> {
     let folder = here.parent().context("a program lies in a folder")?;
     println!("\n| function | size, MiB | init, median ms | beside an empty one |\n|---|---|---|---|");
     let empty = measure(&folder.join("empty-function"))?;
-    let names = ["task-api", "operator-api", "image-validator", "subtask-opener", "event-publisher", "task-progress"];
+    let names = [
+        "task-api",
+        "operator-api",
+        "image-validator",
+        "subtask-opener",
+        "event-publisher",
+        "task-progress",
+        "sweeper",
+    ];
     let all = std::iter::once("empty-function").chain(names);
     for name in all {
         let program: PathBuf = folder.join(name);

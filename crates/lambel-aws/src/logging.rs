@@ -28,6 +28,7 @@ const FIELDS: &[&str] = &[
     "images.rejected",
     "labels",
     "leases",
+    "limit_s",
     "message",
     "message.id",
     "message.receives",
@@ -39,11 +40,20 @@ const FIELDS: &[&str] = &[
     "task",
     "task.known",
     "uploads",
+    "walks",
 ];
 
 /// Our own programs, by the beginnings of their targets.
-const OURS: &[&str] =
-    &["lambel", "task_api", "image_validator", "subtask_opener", "operator_api", "event_publisher", "task_progress"];
+const OURS: &[&str] = &[
+    "lambel",
+    "task_api",
+    "image_validator",
+    "subtask_opener",
+    "operator_api",
+    "event_publisher",
+    "task_progress",
+    "sweeper",
+];
 
 /// What a value must not contain: parts of presigned addresses, headers and tokens.
 const SECRETS: &[&str] =

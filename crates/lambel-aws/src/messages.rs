@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::event::{Event, NewSubtasks};
-use lambel_service::ports::{Messages, StoreError, StoreResult};
+use lambel_service::ports::{Messages, ObjectKey, StoreError, StoreResult};
 
 use crate::{errors::sort, settings::Aws};
 
@@ -28,6 +29,8 @@ pub struct AwsMessages {
 /// Where messages go. A function that does not send to one of them leaves it empty.
 #[derive(Clone, Debug, Default)]
 pub struct Addresses {
+    /// The address of the queue `uploads`.
+    pub uploads_queue: String,
     /// The address of the queue `new-subtasks`.
     pub new_subtasks_queue: String,
     /// The ARN of the topic `subtask-completed`.
@@ -50,6 +53,12 @@ impl AwsMessages {
             Some(failed) => Err(StoreError::Busy(format!("PublishBatch: {}", failed.code()))),
         }
     }
+}
+
+/// What S3 says of an upload, as far as anybody here reads it.
+fn upload_notice(key: ObjectKey) -> String {
+    serde_json::json!({"Records": [{"eventName": "ObjectCreated:Again", "s3": {"object": {"key": key.to_string()}}}]})
+        .to_string()
 }
 
 fn entry(place: usize, event: &Event) -> StoreResult<(usize, PublishBatchRequestEntry)> {
@@ -80,6 +89,27 @@ impl Messages for AwsMessages {
         Ok(())
     }
 
+    async fn send_uploads(&self, keys: &[ObjectKey]) -> StoreResult<()> {
+        for chunk in keys.chunks(BATCH) {
+            let entries: Result<Vec<_>, _> = chunk
+                .iter()
+                .enumerate()
+                .map(|(place, key)| {
+                    let entry = SendMessageBatchRequestEntry::builder().id(place.to_string());
+                    entry.message_body(upload_notice(*key)).build()
+                })
+                .collect();
+            let entries = entries.map_err(|error| StoreError::Failed(error.to_string()))?;
+            let request = self.sqs.send_message_batch().queue_url(&self.addresses.uploads_queue);
+            let sent = request.set_entries(Some(entries)).send().await;
+            let sent = sent.map_err(|error| sort("SendMessageBatch", error))?;
+            if let Some(failed) = sent.failed().first() {
+                return Err(StoreError::Busy(format!("SendMessageBatch: {}", failed.code())));
+            }
+        }
+        Ok(())
+    }
+
     async fn publish(&self, events: &[Event]) -> StoreResult<()> {
         let mut by_topic: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
         for event in events {
@@ -106,5 +136,16 @@ impl Messages for AwsMessages {
         }
         let sends: Vec<_> = batches.into_iter().map(|(topic, batch)| self.publish_batch(topic, batch)).collect();
         stream::iter(sends).buffer_unordered(AT_ONCE).try_collect().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_that_we_send_reads_like_one_of_s3() {
+        let key = ObjectKey { task: lambel_core::TaskId::random(), image: lambel_core::ImageId::of(b"x") };
+        assert_eq!(crate::events::uploads(&upload_notice(key)).unwrap(), [key]);
     }
 }

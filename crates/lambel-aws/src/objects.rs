@@ -6,11 +6,13 @@ use async_trait::async_trait;
 use aws_sdk_s3::{presigning::PresigningConfig, primitives::ByteStream};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use lambel_core::api::Header;
-use lambel_service::ports::{Fetched, ObjectKey, Objects, PresignedPut, Shelf, StoreError, StoreResult};
+use lambel_core::{ImageId, TaskId, Timestamp, api::Header};
+use lambel_service::ports::{Fetched, ObjectKey, Objects, PresignedPut, Shelf, StoreError, StoreResult, Upload};
 
 use crate::{errors::sort, settings::Aws};
 
+/// Objects of one list.
+const LISTED_AT_ONCE: usize = 1_000;
 /// The longest life of a presigned address.
 const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -106,6 +108,38 @@ impl Objects for S3Objects {
         }
         let body = output.body.collect().await.map_err(|error| StoreError::Busy(format!("GetObject: {error}")))?;
         Ok(Fetched::Bytes(body.into_bytes()))
+    }
+
+    async fn uploads(&self, task: TaskId, after: Option<ImageId>, limit: u32) -> StoreResult<Vec<Upload>> {
+        let mut found = Vec::new();
+        let mut after = after.map(|image| ObjectKey { task, image }.to_string());
+        loop {
+            let left = (limit as usize).saturating_sub(found.len()).min(LISTED_AT_ONCE);
+            if left == 0 {
+                return Ok(found);
+            }
+            let request = self.client.list_objects_v2().bucket(&self.uploads).prefix(format!("{task}/"));
+            let request = request.set_start_after(after.take()).max_keys(i32::try_from(left).unwrap_or(i32::MAX));
+            let page = request.send().await.map_err(|error| sort("ListObjectsV2", error))?;
+            for object in page.contents() {
+                let Some(key) = object.key() else { continue };
+                after = Some(key.to_owned());
+                match ObjectKey::parse(key) {
+                    Some(key) => found.push(Upload {
+                        image: key.image,
+                        bytes: object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+                        at: object
+                            .last_modified()
+                            .and_then(|at| at.to_millis().ok())
+                            .map_or_else(Timestamp::default, Timestamp::from_millis),
+                    }),
+                    None => tracing::warn!(object.key = key, "object left alone: its key is not `task/image`"),
+                }
+            }
+            if page.is_truncated() != Some(true) {
+                return Ok(found);
+            }
+        }
     }
 
     async fn put_preview(&self, key: ObjectKey, bytes: Bytes, media_type: &str) -> StoreResult<()> {

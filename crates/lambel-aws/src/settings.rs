@@ -39,6 +39,11 @@ impl Aws {
         Self { config }
     }
 
+    /// With a configuration of one's own.
+    pub fn of(config: SdkConfig) -> Self {
+        Self { config }
+    }
+
     /// The shared configuration.
     pub fn config(&self) -> &SdkConfig {
         &self.config

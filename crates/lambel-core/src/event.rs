@@ -128,7 +128,7 @@ impl Event {
             refusal: after.refusal.clone(),
             votes: after.votes.len() as u64,
         };
-        let id = format!("{}/{}/{}", after.task, after.image, after.rev);
+        let id = format!("{}/{}/{}", after.task, after.image, after.decided_rev.unwrap_or(after.rev));
         let time = after.decided_at.unwrap_or(after.created_at);
         let subject = Some(after.image.to_string());
         let attributes = Attributes { task: after.task, owner: owner.clone(), kind };
@@ -194,9 +194,9 @@ impl<T> CloudEvent<T> {
 mod tests {
     use super::*;
     use crate::{
-        LabelIndex,
+        LabelIndex, Policy, Vote,
         consensus::Decision,
-        subtask::{Picture, Preview},
+        subtask::{Answer, Picture, Preview},
     };
 
     fn subtask() -> Subtask {
@@ -221,8 +221,12 @@ mod tests {
         let body: serde_json::Value = serde_json::from_str(&event.body().unwrap()).unwrap();
         assert_eq!(body["type"], "lambel.subtask.complete");
         assert_eq!(body["data"]["label"], "dog");
-        // A late vote changes the record, but is no news.
+        // A late vote changes the record, but is no news, and the news is the same when it is told again.
+        let vote = Vote { answer: Answer::Label(LabelIndex(0)), at: Timestamp::from_millis(3), elapsed_ms: None };
+        s.cast(&"late".parse().unwrap(), vote, true, &Policy::default(), 2).unwrap();
+        assert_eq!(s.rev, 3);
         assert_eq!(Event::of_subtask(Some(SubtaskState::Complete), &s, &owner, &labels), None);
+        assert_eq!(Event::of_subtask(None, &s, &owner, &labels).unwrap().id(), event.id());
     }
 
     #[test]

@@ -29,5 +29,5 @@ pub use policy::Policy;
 pub use ring::Shards;
 pub use standing::Standing;
 pub use subtask::{Subtask, SubtaskState, Vote};
-pub use task::{Counts, Task, TaskState};
+pub use task::{Counts, CountsChange, Tally, Task, TaskState};
 pub use time::Timestamp;

@@ -17,6 +17,9 @@ pub const AUDIENCE_TEAMS: usize = 50;
 pub const ACTIVE_TASKS_PER_CLIENT: u32 = 100;
 /// Why an operator is paused, in characters.
 pub const PAUSE_REASON_CHARS: usize = 500;
+/// How long a request may take, in seconds: below the 29 of the functions that answer them. What was not done by
+/// then is given up, and the caller is told to ask again.
+pub const ANSWER_SECONDS: u64 = 25;
 /// Requests of one caller within [`REQUEST_WINDOW_SECONDS`].
 pub const REQUESTS_PER_WINDOW: u32 = 300;
 /// How long requests are counted together, in seconds.

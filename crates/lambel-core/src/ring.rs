@@ -47,6 +47,17 @@ impl Shards {
         ImageId::from_digest(digest)
     }
 
+    /// The last place of a shard.
+    pub fn last_place(self, shard: u16) -> ImageId {
+        let mut digest = *self.first_place(shard).digest();
+        let below = u16::MAX.checked_shr(self.0.trailing_zeros()).unwrap_or(0);
+        let [high, low] = below.to_be_bytes();
+        digest[0] |= high;
+        digest[1] |= low;
+        digest[2..].fill(0xff);
+        ImageId::from_digest(digest)
+    }
+
     /// The stretches of the ring that make one full round from `place`: each within one shard, the first from
     /// `place` on, the last up to just before it.
     pub fn round(self, place: &ImageId) -> impl Iterator<Item = Stretch> + use<> {
@@ -146,9 +157,10 @@ mod tests {
             for shard in shards.all() {
                 let first = shards.first_place(shard);
                 assert_eq!(shards.of(&first), shard);
-                assert!(shard == 0 || shards.of(&ImageId::from_digest(before(first))) == shard - 1);
+                assert!(shard == 0 || shards.last_place(shard - 1) == ImageId::from_digest(before(first)));
             }
         }
+        assert_eq!(four.last_place(3), ImageId::MAX);
         assert_eq!(Shards::for_images(Some(2_000_000)).count(), 64);
     }
 

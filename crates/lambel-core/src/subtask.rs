@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! preparing ──▶ open ──▶ complete
-//!                  └───▶ disputed
-//! rejected              (no picture: decided before anybody saw it)
+//!     │            └───▶ disputed
+//!     └───▶ rejected    (no picture, mostly from the start: decided before anybody saw it)
 //! ```
 //!
 //! Each change raises `rev` by one. Adapters apply a change with a condition on the `rev` they saw, or on a
@@ -180,6 +180,9 @@ pub struct Subtask {
     pub created_at: Timestamp,
     /// When it reached its final state.
     pub decided_at: Option<Timestamp>,
+    /// What `rev` was when it was decided: late votes raise `rev` further, and the news of the decision goes by this.
+    /// None while it is not decided, and where nobody can vote.
+    pub decided_rev: Option<u64>,
 }
 
 /// What became of a vote.
@@ -236,6 +239,7 @@ impl Subtask {
             refusal: None,
             created_at: now,
             decided_at: None,
+            decided_rev: None,
         }
     }
 
@@ -267,6 +271,18 @@ impl Subtask {
             self.preview = Preview::Made { media_type: media_type.to_owned() };
         }
         self.state = SubtaskState::Open;
+        self.rev += 1;
+        true
+    }
+
+    /// Refuses it after all, since it cannot be shown. False, and no change, unless it was waiting to be opened.
+    pub fn refuse(&mut self, refusal: Refusal, now: Timestamp) -> bool {
+        if self.state != SubtaskState::Preparing {
+            return false;
+        }
+        self.state = SubtaskState::Rejected;
+        self.refusal = Some(refusal);
+        self.decided_at = Some(now);
         self.rev += 1;
         true
     }
@@ -384,6 +400,7 @@ impl Subtask {
         self.decision = Some(decision);
         self.decided_at = Some(now);
         self.rev += 1;
+        self.decided_rev = Some(self.rev);
     }
 }
 

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Audience, ClientId, LabelSet, Policy, Shards, TaskId, Timestamp, limits};
+use crate::{Audience, ClientId, LabelSet, Policy, Shards, Subtask, SubtaskState, TaskId, Timestamp, limits};
 
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -42,7 +42,7 @@ impl TaskState {
 }
 
 /// The sums of a task's counter slots.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Distinct images that are good pictures.
     pub accepted: u64,
@@ -68,18 +68,84 @@ impl Counts {
     }
 }
 
-impl std::ops::Add for Counts {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
+impl Counts {
+    /// The sums after a change. What would fall below zero is zero: then the sums were wrong before.
+    #[must_use]
+    pub fn changed_by(self, change: &CountsChange) -> Self {
         Self {
-            accepted: self.accepted + other.accepted,
-            rejected: self.rejected + other.rejected,
-            complete: self.complete + other.complete,
-            disputed: self.disputed + other.disputed,
-            votes: self.votes + other.votes,
+            accepted: self.accepted.saturating_add_signed(change.accepted),
+            rejected: self.rejected.saturating_add_signed(change.rejected),
+            complete: self.complete.saturating_add_signed(change.complete),
+            disputed: self.disputed.saturating_add_signed(change.disputed),
+            votes: self.votes.saturating_add_signed(change.votes),
         }
     }
+
+    /// What has to be added to get to `other`.
+    pub fn change_to(&self, other: &Self) -> CountsChange {
+        let change = |from: u64, to: u64| to.cast_signed().wrapping_sub(from.cast_signed());
+        CountsChange {
+            accepted: change(self.accepted, other.accepted),
+            rejected: change(self.rejected, other.rejected),
+            complete: change(self.complete, other.complete),
+            disputed: change(self.disputed, other.disputed),
+            votes: change(self.votes, other.votes),
+        }
+    }
+}
+
+/// What one transaction adds to the counters of a task; less than zero where it takes something back. Of single
+/// slots too only the sum means anything: one of them may stand below zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CountsChange {
+    /// See [`Counts::accepted`].
+    pub accepted: i64,
+    /// See [`Counts::rejected`].
+    pub rejected: i64,
+    /// See [`Counts::complete`].
+    pub complete: i64,
+    /// See [`Counts::disputed`].
+    pub disputed: i64,
+    /// See [`Counts::votes`].
+    pub votes: i64,
+}
+
+impl CountsChange {
+    /// Whether it changes nothing.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Counts a new record.
+    pub fn record(&mut self, state: SubtaskState) {
+        match state {
+            SubtaskState::Rejected => self.rejected += 1,
+            _ => self.accepted += 1,
+        }
+    }
+
+    /// Counts a subtask that was closed.
+    pub fn close(&mut self, closed: &Subtask) {
+        match closed.state {
+            SubtaskState::Disputed => self.disputed += 1,
+            _ => self.complete += 1,
+        }
+        self.votes += i64::try_from(closed.votes.len()).unwrap_or(i64::MAX);
+    }
+
+    /// What an accepted image counts that is refused after all.
+    pub fn refusal() -> Self {
+        Self { accepted: -1, rejected: 1, ..Self::default() }
+    }
+}
+
+/// The counters of a task at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Their sums.
+    pub counts: Counts,
+    /// How often they were changed. If it is the same at two moments nothing was counted in between.
+    pub changes: u64,
 }
 
 /// A task.
@@ -277,6 +343,15 @@ mod tests {
         assert!(t.complete(&counts(3, 1, 2, 1), NOW()));
         assert_eq!((t.state, t.ended_at), (TaskState::Complete, Some(NOW())));
         assert!(!t.complete(&counts(3, 1, 2, 1), NOW()), "only once");
+    }
+
+    #[test]
+    fn a_change_leads_from_one_count_to_the_other() {
+        let (from, to) = (counts(5, 1, 3, 0), Counts { votes: 9, ..counts(4, 2, 3, 1) });
+        let change = from.change_to(&to);
+        assert_eq!(change, CountsChange { accepted: -1, rejected: 1, disputed: 1, votes: 9, complete: 0 });
+        assert_eq!(from.changed_by(&change), to);
+        assert!(from.change_to(&from).is_none());
     }
 
     #[test]

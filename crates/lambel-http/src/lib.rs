@@ -12,6 +12,8 @@ mod problem;
 mod supervisors;
 mod tasks;
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::Request,
@@ -19,7 +21,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use lambel_core::api::PublicConfig;
+use lambel_core::{api::PublicConfig, limits};
 use lambel_service::{operate::Operators, pace::Pace, supervise::Supervisors, tasks::Tasks};
 use utoipa::openapi::{
     InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
@@ -55,6 +57,17 @@ fn keep_pace(api: Router, pace: Pace) -> Router {
             next.run(request).await
         }
     }))
+}
+
+/// Answers in time, whatever the storage does: a function that is stopped by its own time-out tells nobody why.
+async fn answer_in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(Duration::from_secs(limits::ANSWER_SECONDS), next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!(limit_s = limits::ANSWER_SECONDS, "request given up: it takes too long");
+            problem::Problem::new(problem::BUSY, problem::BUSY.meaning).into_response()
+        }
+    }
 }
 
 /// The OpenAPI document of the whole interface.
@@ -117,5 +130,25 @@ fn finish(router: Router) -> Router {
     router
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
+        .layer(middleware::from_fn(answer_in_time))
         .layer(tower::util::MapResponseLayer::new(harden))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::StatusCode, routing::get};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_hangs_is_answered_all_the_same() {
+        let app = finish(Router::new().route("/hangs", get(std::future::pending::<()>)));
+        let asked = tokio::time::Instant::now();
+        let request = Request::builder().uri("/hangs").body(Body::empty()).unwrap();
+        let response = app.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(asked.elapsed().as_secs(), limits::ANSWER_SECONDS);
+    }
 }

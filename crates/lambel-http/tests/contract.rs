@@ -93,7 +93,7 @@ impl World {
                 Pace::new(store.clone(), clock.clone()),
             ),
             validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
-            opener: Opener::new(store, objects.clone()),
+            opener: Opener::new(store, objects.clone(), clock.clone()),
             objects,
             messages,
         }

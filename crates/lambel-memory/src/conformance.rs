@@ -6,14 +6,15 @@
 use std::time::Duration;
 
 use lambel_core::{
-    Actor, AnnouncedFile, Audience, AuditEntry, ClientId, Counts, Deed, FileName, ImageId, LabelIndex, LabelSet,
-    OperatorId, Policy, Shards, Standing, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
+    Actor, AnnouncedFile, Audience, AuditEntry, ClientId, Counts, CountsChange, Deed, FileName, ImageId, LabelIndex,
+    LabelSet, OperatorId, Policy, Shards, Standing, Subtask, SubtaskState, Tally, Task, TaskId, TaskState, Timestamp,
+    Vote,
     consensus::{Confidence, Decision, Dispute},
     limits,
     ring::Stretch,
     subtask::{Abstention, Answer, Cast, Picture, Preview, Refusal},
 };
-use lambel_service::ports::{Announcement, CastError, Closing, Desk, FilePlace, Store, Trail};
+use lambel_service::ports::{Announcement, CastError, Closing, Desk, FilePlace, Store, SweepMark, Trail};
 
 /// Runs every case.
 pub async fn run(store: &dyn Store) {
@@ -36,6 +37,9 @@ pub async fn run(store: &dyn Store) {
     a_subtask_closes_once_and_is_counted_once(store).await;
     what_comes_late_is_kept(store).await;
     desks_change_only_from_what_they_were(store).await;
+    an_image_is_refused_after_all_once(store).await;
+    counters_can_be_corrected(store).await;
+    marks_of_the_sweep_change_only_from_what_they_were(store).await;
     many_records_and_many_reads(store).await;
 }
 
@@ -540,6 +544,50 @@ async fn desks_change_only_from_what_they_were(store: &dyn Store) {
     assert!(store.put_desk(&desk).await.expect("put"));
     assert_eq!(read().await[0].1, desk);
     assert_eq!(store.desks(&[], &operator(1)).await.expect("desks").desks.len(), 0);
+}
+
+async fn an_image_is_refused_after_all_once(store: &dyn Store) {
+    let task = task(store).await;
+    store.record(&task, &[subtask(&task, 1), subtask(&task, 2)]).await.expect("record");
+    assert!(store.open(&task, image(2), None).await.expect("open"));
+    let refusal = Refusal { code: "upload-gone".to_owned(), detail: "gone".to_owned() };
+    let refuse = |n| store.refuse(&task, image(n), &refusal, later(3));
+    assert!(refuse(1).await.expect("refuse"));
+    assert!(!refuse(1).await.expect("refuse"), "once");
+    assert!(!refuse(2).await.expect("refuse"), "it is open: somebody may look at it");
+    assert!(!refuse(3).await.expect("refuse"), "there is none");
+    let mut expected = subtask(&task, 1);
+    assert!(expected.refuse(refusal.clone(), later(3)));
+    assert_eq!(read(store, &task, 1).await, expected);
+    let counts = store.counts(&task).await.expect("counts");
+    assert_eq!(counts, Counts { accepted: 1, rejected: 1, ..Counts::default() });
+}
+
+async fn counters_can_be_corrected(store: &dyn Store) {
+    let task = task(store).await;
+    assert_eq!(store.tally(&task).await.expect("tally"), Tally::default());
+    store.record(&task, &[subtask(&task, 1), subtask(&task, 2)]).await.expect("record");
+    let before = store.tally(&task).await.expect("tally");
+    assert_eq!(before, store.tally(&task).await.expect("tally"), "nothing was counted in between");
+    let change = CountsChange { accepted: -1, votes: 3, ..CountsChange::default() };
+    store.correct(&task, &change).await.expect("correct");
+    let after = store.tally(&task).await.expect("tally");
+    assert_eq!(after.counts, Counts { accepted: 1, votes: 3, ..Counts::default() });
+    assert_ne!(after.changes, before.changes);
+    store.correct(&task, &CountsChange::default()).await.expect("correct");
+    assert_eq!(store.tally(&task).await.expect("tally"), after, "nothing to correct is no change");
+}
+
+async fn marks_of_the_sweep_change_only_from_what_they_were(store: &dyn Store) {
+    let task = task(store).await;
+    assert_eq!(store.sweep_mark(task.id).await.expect("read"), SweepMark::default());
+    let mark = SweepMark { changes: 7, since: now(), walks: 2, walked_to: Some(image(3)), found: 4, rev: 1 };
+    assert!(store.put_sweep_mark(task.id, &mark).await.expect("put"));
+    assert!(!store.put_sweep_mark(task.id, &mark).await.expect("put"), "another sweep came in between");
+    assert_eq!(store.sweep_mark(task.id).await.expect("read"), mark);
+    let next = SweepMark { walked_to: None, rev: 2, ..mark };
+    assert!(store.put_sweep_mark(task.id, &next).await.expect("put"));
+    assert_eq!(store.sweep_mark(task.id).await.expect("read"), next);
 }
 
 async fn many_records_and_many_reads(store: &dyn Store) {

@@ -7,6 +7,7 @@ mod store;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::Duration,
@@ -15,12 +16,12 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use lambel_core::{
-    Timestamp,
+    ImageId, TaskId, Timestamp,
     api::Header,
     event::{Event, NewSubtasks},
 };
 use lambel_service::ports::{
-    Clock, Fetched, Messages, ObjectKey, Objects, PresignedPut, Shelf, StoreError, StoreResult,
+    Clock, Fetched, Messages, ObjectKey, Objects, PresignedPut, Shelf, StoreError, StoreResult, Upload,
 };
 
 pub use store::MemoryStore;
@@ -47,14 +48,24 @@ async fn turn() {
 /// The buckets in memory. Presigned addresses are not addresses of anything; they name what they stand for.
 #[derive(Debug, Default)]
 pub struct MemoryObjects {
-    uploads: Mutex<HashMap<ObjectKey, Bytes>>,
+    uploads: Mutex<BTreeMap<ObjectKey, (Bytes, Timestamp)>>,
     previews: Mutex<HashMap<ObjectKey, (Bytes, String)>>,
 }
 
 impl MemoryObjects {
-    /// Puts an upload where a client would.
+    /// Puts an upload where a client would, at the beginning of time.
     pub fn upload(&self, key: ObjectKey, bytes: impl Into<Bytes>) {
-        lock(&self.uploads).insert(key, bytes.into());
+        self.upload_at(key, bytes, Timestamp::default());
+    }
+
+    /// Puts an upload where a client would, at a given time.
+    pub fn upload_at(&self, key: ObjectKey, bytes: impl Into<Bytes>, at: Timestamp) {
+        lock(&self.uploads).insert(key, (bytes.into(), at));
+    }
+
+    /// Takes an upload away, as its owner may by hand.
+    pub fn delete(&self, key: ObjectKey) {
+        lock(&self.uploads).remove(&key);
     }
 
     /// The preview of an image, with its media type.
@@ -93,10 +104,23 @@ impl Objects for MemoryObjects {
 
     async fn fetch(&self, key: ObjectKey, limit: u64) -> StoreResult<Fetched> {
         Ok(match lock(&self.uploads).get(&key) {
-            Some(bytes) if bytes.len() as u64 > limit => Fetched::TooLong(bytes.len() as u64),
-            Some(bytes) => Fetched::Bytes(bytes.clone()),
+            Some((bytes, _)) if bytes.len() as u64 > limit => Fetched::TooLong(bytes.len() as u64),
+            Some((bytes, _)) => Fetched::Bytes(bytes.clone()),
             None => Fetched::Missing,
         })
+    }
+
+    async fn uploads(&self, task: TaskId, after: Option<ImageId>, limit: u32) -> StoreResult<Vec<Upload>> {
+        let key = |image| ObjectKey { task, image };
+        let from = after.map_or(Bound::Included(key(ImageId::MIN)), |after| Bound::Excluded(key(after)));
+        let uploads = lock(&self.uploads);
+        let rows = uploads.range((from, Bound::Included(key(ImageId::MAX)))).take(limit as usize);
+        let upload = |(key, (bytes, at)): (&ObjectKey, &(Bytes, Timestamp))| Upload {
+            image: key.image,
+            bytes: bytes.len() as u64,
+            at: *at,
+        };
+        Ok(rows.map(upload).collect())
     }
 
     async fn put_preview(&self, key: ObjectKey, bytes: Bytes, media_type: &str) -> StoreResult<()> {
@@ -109,6 +133,7 @@ impl Objects for MemoryObjects {
 #[derive(Debug, Default)]
 pub struct MemoryMessages {
     new_subtasks: Mutex<Vec<NewSubtasks>>,
+    uploads: Mutex<Vec<ObjectKey>>,
     events: Mutex<Vec<Event>>,
     failing: Mutex<u32>,
 }
@@ -117,6 +142,11 @@ impl MemoryMessages {
     /// Takes what was sent to `new-subtasks`.
     pub fn take_new_subtasks(&self) -> Vec<NewSubtasks> {
         std::mem::take(&mut lock(&self.new_subtasks))
+    }
+
+    /// Takes what was sent to `uploads`.
+    pub fn take_uploads(&self) -> Vec<ObjectKey> {
+        std::mem::take(&mut lock(&self.uploads))
     }
 
     /// Takes what was published.
@@ -144,6 +174,12 @@ impl Messages for MemoryMessages {
     async fn send_new_subtasks(&self, body: &NewSubtasks) -> StoreResult<()> {
         self.check()?;
         lock(&self.new_subtasks).push(body.clone());
+        Ok(())
+    }
+
+    async fn send_uploads(&self, keys: &[ObjectKey]) -> StoreResult<()> {
+        self.check()?;
+        lock(&self.uploads).extend_from_slice(keys);
         Ok(())
     }
 

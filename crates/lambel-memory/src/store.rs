@@ -4,11 +4,15 @@ use std::{ops::Bound, sync::Mutex};
 
 use async_trait::async_trait;
 use lambel_core::{
-    AnnouncedFile, AuditEntry, ClientId, Counts, FileName, ImageId, OperatorId, Standing, Subtask, SubtaskState, Task,
-    TaskId, Timestamp, Vote, limits, ring::Stretch, subtask::Cast,
+    AnnouncedFile, AuditEntry, ClientId, CountsChange, FileName, ImageId, OperatorId, Standing, Subtask, SubtaskState,
+    Tally, Task, TaskId, Timestamp, Vote, limits,
+    ring::Stretch,
+    subtask::{Cast, Refusal},
 };
 use lambel_service::{
-    ports::{Announcement, CastError, Closing, Desk, Desks, FilePlace, Store, StoreError, StoreResult, Trail},
+    ports::{
+        Announcement, CastError, Closing, Desk, Desks, FilePlace, Store, StoreError, StoreResult, SweepMark, Trail,
+    },
     publish::Change,
 };
 
@@ -23,7 +27,8 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Tables {
     tasks: Table<TaskId, Task>,
-    counts: Table<TaskId, Counts>,
+    tallies: Table<TaskId, Tally>,
+    sweep_marks: Table<TaskId, SweepMark>,
     names: Table<(TaskId, FileName), ImageId>,
     files: Table<(TaskId, ImageId, FileName), AnnouncedFile>,
     subtasks: Table<(TaskId, ImageId), Subtask>,
@@ -58,6 +63,13 @@ impl Tables {
         let key = (after.task, after.image);
         let before = self.subtasks.insert(key, after.clone()).map(|before| before.state);
         self.stream.push(Change::Subtask { before, after: Box::new(after) });
+    }
+
+    fn count(&mut self, task: TaskId, change: &CountsChange) {
+        if !change.is_none() {
+            let tally = self.tallies.entry(task).or_default();
+            *tally = Tally { counts: tally.counts.changed_by(change), changes: tally.changes + 1 };
+        }
     }
 
     fn put_task(&mut self, after: Task) {
@@ -118,9 +130,30 @@ impl Store for MemoryStore {
         Ok(won)
     }
 
-    async fn counts(&self, task: &Task) -> StoreResult<Counts> {
+    async fn tally(&self, task: &Task) -> StoreResult<Tally> {
         turn().await;
-        Ok(lock(&self.tables).counts.get(&task.id).copied().unwrap_or_default())
+        Ok(lock(&self.tables).tallies.get(&task.id).copied().unwrap_or_default())
+    }
+
+    async fn correct(&self, task: &Task, change: &CountsChange) -> StoreResult<()> {
+        turn().await;
+        lock(&self.tables).count(task.id, change);
+        Ok(())
+    }
+
+    async fn sweep_mark(&self, task: TaskId) -> StoreResult<SweepMark> {
+        turn().await;
+        Ok(lock(&self.tables).sweep_marks.get(&task).cloned().unwrap_or_default())
+    }
+
+    async fn put_sweep_mark(&self, task: TaskId, mark: &SweepMark) -> StoreResult<bool> {
+        turn().await;
+        let mut tables = lock(&self.tables);
+        let won = tables.sweep_marks.get(&task).map_or(0, |stored| stored.rev) + 1 == mark.rev;
+        if won {
+            tables.sweep_marks.insert(task, mark.clone());
+        }
+        Ok(won)
     }
 
     async fn names(&self, task: &Task, names: &[FileName]) -> StoreResult<Vec<Option<ImageId>>> {
@@ -176,18 +209,16 @@ impl Store for MemoryStore {
         turn().await;
         let mut tables = lock(&self.tables);
         let mut new = Vec::new();
+        let mut more = CountsChange::default();
         for subtask in subtasks {
             if tables.subtasks.contains_key(&(task.id, subtask.image)) {
                 continue;
             }
-            let counts = tables.counts.entry(task.id).or_default();
-            match subtask.state {
-                SubtaskState::Rejected => counts.rejected += 1,
-                _ => counts.accepted += 1,
-            }
+            more.record(subtask.state);
             tables.put_subtask(subtask.clone());
             new.push(subtask.image);
         }
+        tables.count(task.id, &more);
         Ok(new)
     }
 
@@ -226,6 +257,18 @@ impl Store for MemoryStore {
             tables.put_subtask(subtask);
         }
         Ok(opened)
+    }
+
+    async fn refuse(&self, task: &Task, image: ImageId, refusal: &Refusal, now: Timestamp) -> StoreResult<bool> {
+        turn().await;
+        let mut tables = lock(&self.tables);
+        let Some(mut subtask) = tables.subtasks.get(&(task.id, image)).cloned() else { return Ok(false) };
+        let refused = subtask.refuse(refusal.clone(), now);
+        if refused {
+            tables.put_subtask(subtask);
+            tables.count(task.id, &CountsChange::refusal());
+        }
+        Ok(refused)
     }
 
     async fn lease(
@@ -281,20 +324,17 @@ impl Store for MemoryStore {
         turn().await;
         let mut tables = lock(&self.tables);
         let mut closed = Vec::with_capacity(closings.len());
+        let mut more = CountsChange::default();
         for Closing { seen, decision } in closings {
             let current =
                 tables.subtasks.get(&(task.id, seen.image)).filter(|current| current.rev == seen.rev).cloned();
             closed.push(current.is_some());
             let Some(mut subtask) = current else { continue };
             subtask.close(*decision, now);
-            let counts = tables.counts.entry(task.id).or_default();
-            match subtask.state {
-                SubtaskState::Disputed => counts.disputed += 1,
-                _ => counts.complete += 1,
-            }
-            counts.votes += subtask.votes.len() as u64;
+            more.close(&subtask);
             tables.put_subtask(subtask);
         }
+        tables.count(task.id, &more);
         Ok(closed)
     }
 

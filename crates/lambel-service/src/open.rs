@@ -3,12 +3,17 @@
 use std::{sync::Arc, time::Instant};
 
 use futures::{StreamExt, stream};
-use lambel_core::{Subtask, SubtaskState, Task, event::NewSubtasks, limits, subtask::Preview};
+use lambel_core::{
+    Subtask, SubtaskState, Task,
+    event::NewSubtasks,
+    limits,
+    subtask::{Preview, Refusal},
+};
 use tokio::sync::Semaphore;
 
 use crate::{
     error::Comeback,
-    ports::{Fetched, ObjectKey, SharedObjects, SharedStore, StoreError},
+    ports::{Fetched, ObjectKey, SharedClock, SharedObjects, SharedStore, StoreError},
 };
 
 /// Subtasks opened at the same time.
@@ -21,6 +26,7 @@ const PREVIEWS_AT_ONCE: usize = 1;
 pub struct Opener {
     store: SharedStore,
     objects: SharedObjects,
+    clock: SharedClock,
     previews: Arc<Semaphore>,
 }
 
@@ -50,15 +56,17 @@ impl OpenError {
 
 impl Opener {
     /// Over these ports.
-    pub fn new(store: SharedStore, objects: SharedObjects) -> Self {
-        Self { store, objects, previews: Arc::new(Semaphore::new(PREVIEWS_AT_ONCE)) }
+    pub fn new(store: SharedStore, objects: SharedObjects, clock: SharedClock) -> Self {
+        Self { store, objects, clock, previews: Arc::new(Semaphore::new(PREVIEWS_AT_ONCE)) }
     }
 
     /// Opens the subtasks of one message of the queue `new-subtasks`.
     ///
     /// Retry decision: if any image could not be opened the message comes back; those that are open by then are
     /// passed over. A body that cannot be read fails too, so that it ends in the dead-letter queue, where it
-    /// is seen. Subtasks that are gone, or of a task that is over, are done with.
+    /// is seen. Subtasks that are gone, or of a task that is over, are done with. An image of which there can never
+    /// be a preview, since its object is gone or cannot be decoded after all, is refused: nobody could look at it,
+    /// and the task would wait for it for ever.
     ///
     /// What has not been begun when `deadline` comes is left for the next time.
     pub async fn open(&self, body: &str, deadline: Instant) -> Result<(), OpenError> {
@@ -88,32 +96,45 @@ impl Opener {
 
     async fn open_one(&self, task: &Task, subtask: &Subtask, deadline: Instant) -> Result<(), StoreError> {
         let media_type = match subtask.preview {
-            Preview::Wanted => Some(self.make_preview(subtask, deadline).await?),
+            Preview::Wanted => match self.make_preview(subtask, deadline).await? {
+                Ok(media_type) => Some(media_type),
+                Err(refusal) => {
+                    tracing::warn!(task = %task.id, image = %subtask.image, refusal.code, "image refused after all");
+                    self.store.refuse(task, subtask.image, &refusal, self.clock.now()).await?;
+                    return Ok(());
+                }
+            },
             Preview::NotNeeded | Preview::Made { .. } => None,
         };
         self.store.open(task, subtask.image, media_type.as_deref()).await?;
         Ok(())
     }
 
-    async fn make_preview(&self, subtask: &Subtask, deadline: Instant) -> Result<String, StoreError> {
+    /// Makes the preview and says its media type, or why there can never be one.
+    async fn make_preview(&self, subtask: &Subtask, deadline: Instant) -> Result<Result<String, Refusal>, StoreError> {
         let key = ObjectKey { task: subtask.task, image: subtask.image };
         let permit = Arc::clone(&self.previews).acquire_owned().await;
         if Instant::now() >= deadline {
             return Err(StoreError::Busy("no time left".to_owned()));
         }
         let Fetched::Bytes(bytes) = self.objects.fetch(key, limits::IMAGE_BYTES).await? else {
-            return Err(StoreError::Failed(format!("upload {key} is gone")));
+            return Ok(Err(Refusal {
+                code: "upload-gone".to_owned(),
+                detail: "the file was taken away before anybody could look at it".to_owned(),
+            }));
         };
         let making = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             lambel_image::preview(&bytes, &lambel_image::Limits::default())
         });
-        let preview = making
-            .await
-            .map_err(|error| StoreError::Busy(error.to_string()))?
-            .map_err(|refusal| StoreError::Failed(format!("no preview of {key}: {refusal}")))?;
+        let preview = match making.await.map_err(|error| StoreError::Busy(error.to_string()))? {
+            Ok(preview) => preview,
+            Err(refusal) => {
+                return Ok(Err(Refusal { code: refusal.code().to_owned(), detail: refusal.to_string() }));
+            }
+        };
         let media_type = preview.media_type.to_owned();
         self.objects.put_preview(key, preview.bytes.into(), &media_type).await?;
-        Ok(media_type)
+        Ok(Ok(media_type))
     }
 }

@@ -6,13 +6,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use lambel_core::{
-    AnnouncedFile, AuditEntry, ClientId, Counts, FileName, ImageId, OperatorId, Standing, Subtask, SubtaskState, Task,
-    TaskId, Timestamp, Vote,
+    AnnouncedFile, AuditEntry, ClientId, Counts, CountsChange, FileName, ImageId, OperatorId, Standing, Subtask,
+    SubtaskState, Tally, Task, TaskId, Timestamp, Vote,
     api::Header,
     consensus::{Decision, Verdict},
     event::{Event, NewSubtasks},
     ring::{Stretch, first_place},
-    subtask::Cast,
+    subtask::{Cast, Refusal},
 };
 
 /// The world did not do what was asked.
@@ -141,7 +141,22 @@ pub trait Store: Send + Sync {
     async fn replace_task(&self, task: &Task, entry: &AuditEntry) -> StoreResult<bool>;
 
     /// The sum of a task's counter slots.
-    async fn counts(&self, task: &Task) -> StoreResult<Counts>;
+    async fn tally(&self, task: &Task) -> StoreResult<Tally>;
+
+    /// The sum alone.
+    async fn counts(&self, task: &Task) -> StoreResult<Counts> {
+        Ok(self.tally(task).await?.counts)
+    }
+
+    /// Adds to the counters of a task what a recount has found missing. Whoever calls it has proved the change: by
+    /// a recount between two tallies with the same number of changes.
+    async fn correct(&self, task: &Task, change: &CountsChange) -> StoreResult<()>;
+
+    /// What the sweep remembers of a task; a new record if it never looked at it.
+    async fn sweep_mark(&self, task: TaskId) -> StoreResult<SweepMark>;
+
+    /// Stores what the sweep remembers of a task, if its `rev` is still the one before. False if it is not.
+    async fn put_sweep_mark(&self, task: TaskId, mark: &SweepMark) -> StoreResult<bool>;
 
     /// The images that names stand for, where they stand for one. At most 1,000 names.
     async fn names(&self, task: &Task, names: &[FileName]) -> StoreResult<Vec<Option<ImageId>>>;
@@ -179,6 +194,9 @@ pub trait Store: Send + Sync {
 
     /// [`Subtask::open`].
     async fn open(&self, task: &Task, image: ImageId, preview: Option<&str>) -> StoreResult<bool>;
+
+    /// [`Subtask::refuse`], and counts it as rejected instead of accepted, in one step.
+    async fn refuse(&self, task: &Task, image: ImageId, refusal: &Refusal, now: Timestamp) -> StoreResult<bool>;
 
     /// [`Subtask::lease`], if the record is as it was seen. False if it is not.
     async fn lease(
@@ -234,6 +252,23 @@ pub trait Store: Send + Sync {
     async fn count_request(&self, caller: &str, window: u64) -> StoreResult<u32>;
 }
 
+/// What the sweep remembers of a task between two looks: see [`crate::sweep`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SweepMark {
+    /// [`Tally::changes`] at the last look.
+    pub changes: u64,
+    /// Since when it has been that.
+    pub since: Timestamp,
+    /// Walks through the whole task since then.
+    pub walks: u32,
+    /// Where the walk that is under way goes on: behind this image.
+    pub walked_to: Option<ImageId>,
+    /// What the walk that is under way has found so far.
+    pub found: u64,
+    /// The number of changes so far; 0 if it was never stored.
+    pub rev: u64,
+}
+
 /// What a trail is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trail {
@@ -262,7 +297,7 @@ pub enum Shelf {
 }
 
 /// The name of an object: one image of one task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     /// The task.
     pub task: TaskId,
@@ -295,6 +330,17 @@ pub enum Fetched {
     Missing,
 }
 
+/// An object that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// The image that its key names.
+    pub image: ImageId,
+    /// Its length.
+    pub bytes: u64,
+    /// When it was uploaded last.
+    pub at: Timestamp,
+}
+
 /// An upload that may be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresignedPut {
@@ -322,6 +368,10 @@ pub trait Objects: Send + Sync {
     /// Reads an upload of `limit` bytes at most.
     async fn fetch(&self, key: ObjectKey, limit: u64) -> StoreResult<Fetched>;
 
+    /// The uploads of a task, sorted by image, from behind a given one, `limit` at most. Objects whose keys are not
+    /// those of images are left out.
+    async fn uploads(&self, task: TaskId, after: Option<ImageId>, limit: u32) -> StoreResult<Vec<Upload>>;
+
     /// Stores a preview.
     async fn put_preview(&self, key: ObjectKey, bytes: Bytes, media_type: &str) -> StoreResult<()>;
 }
@@ -331,6 +381,9 @@ pub trait Objects: Send + Sync {
 pub trait Messages: Send + Sync {
     /// Sends a message to `new-subtasks`.
     async fn send_new_subtasks(&self, body: &NewSubtasks) -> StoreResult<()>;
+
+    /// Sends to the queue `uploads`, once more, what S3 says of an upload: one message for each.
+    async fn send_uploads(&self, keys: &[ObjectKey]) -> StoreResult<()>;
 
     /// Publishes events, each to its topic, all or the call fails. Sending one again does no harm.
     async fn publish(&self, events: &[Event]) -> StoreResult<()>;

@@ -4,19 +4,15 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
 use lambel_core::{
-    Actor, AuditEntry, Deed, ImageId, Task, TaskId,
+    Actor, AuditEntry, Deed, Task, TaskId,
     event::{CloudEvent, SubtaskEnded},
 };
 
 use crate::{
     error::{Comeback, Result},
-    ports::{CLOSED_AT_ONCE, Clock, Closing, SharedClock, SharedStore, Store},
+    ports::{Clock, SharedClock, SharedStore, Store},
 };
 
-/// Tasks of one page of a sweep.
-const SWEEP_TASKS: u32 = 100;
-/// A task with more undecided subtasks than this has operators at work, who close what they meet.
-const SWEEP_SUBTASKS: u64 = 1_000;
 /// Tasks looked at at the same time.
 const AT_ONCE: usize = 8;
 
@@ -89,55 +85,5 @@ impl Progress {
             Some(task) => failed.contains(task).then_some(Comeback::Later),
         };
         tasks.iter().enumerate().filter_map(|(place, task)| Some((place, comeback(task)?))).collect()
-    }
-
-    /// Looks for tasks that should be complete and are not, completes them, and says which they were. There
-    /// are none, unless something was lost that should not have been. A task that cannot be looked at does not
-    /// stand in the way of the others.
-    pub async fn sweep(&self) -> Result<Vec<TaskId>> {
-        let mut moved = Vec::new();
-        let mut after = None;
-        loop {
-            let (tasks, more) = self.store.active_tasks(after, SWEEP_TASKS).await?;
-            for task in tasks.iter().filter(|task| task.images.is_some()) {
-                match self.sweep_one(task).await {
-                    Ok(true) => moved.push(task.id),
-                    Ok(false) => {}
-                    Err(error) => tracing::error!(task = %task.id, %error, "sweep could not look at a task"),
-                }
-            }
-            after = more;
-            if after.is_none() {
-                return Ok(moved);
-            }
-        }
-    }
-
-    async fn sweep_one(&self, task: &Task) -> Result<bool> {
-        let counts = self.store.counts(task).await?;
-        if (1..=SWEEP_SUBTASKS).contains(&counts.undecided()) {
-            self.close_decided(task).await?;
-        }
-        let complete = advance(&*self.store, &*self.clock, task.id).await?.is_some();
-        if complete {
-            tracing::warn!(task = %task.id, "sweep completed a task that nobody had completed");
-        }
-        Ok(complete)
-    }
-
-    /// Closes subtasks that are decided by their votes and were not closed, since whoever took the last vote was
-    /// stopped.
-    async fn close_decided(&self, task: &Task) -> Result<()> {
-        for stretch in task.shards.round(&ImageId::MIN) {
-            let open = self.store.pool(task, stretch, SWEEP_SUBTASKS as u32).await?;
-            let subtasks = self.store.subtasks(task, &open, true).await?;
-            let decided: Vec<_> = subtasks.into_iter().filter_map(|seen| Closing::of(task, seen)).collect();
-            for chunk in decided.chunks(CLOSED_AT_ONCE) {
-                let closed = self.store.close(task, chunk, self.clock.now()).await?;
-                let closed = closed.iter().filter(|closed| **closed).count();
-                tracing::warn!(task = %task.id, subtasks = closed, "sweep closed what was decided");
-            }
-        }
-        Ok(())
     }
 }

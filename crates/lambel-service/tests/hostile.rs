@@ -25,8 +25,8 @@ async fn a_batch_with_hostile_files_harms_no_good_one() {
         Arc::new(ManualClock::new()),
     );
     let tasks = Tasks::new(store.clone(), objects.clone(), clock.clone());
-    let validator = Validator::new(store.clone(), objects.clone(), messages.clone(), clock);
-    let opener = Opener::new(store.clone(), objects.clone());
+    let validator = Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone());
+    let opener = Opener::new(store.clone(), objects.clone(), clock);
     let request = CreateTask {
         name: "all there is".to_owned(),
         labels: vec!["cat".to_owned(), "dog".to_owned()],

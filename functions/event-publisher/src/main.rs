@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lambda_events::dynamodb;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use lambel_aws::{Addresses, Aws, AwsMessages, DynamoStore, events, setting, start_logging};
+use lambel_aws::{Addresses, Aws, AwsMessages, DynamoStore, deadline, events, setting, start_logging};
 use lambel_service::publish::Publisher;
 
 #[tokio::main]
@@ -18,11 +18,14 @@ async fn main() -> Result<(), Error> {
         ..Addresses::default()
     };
     let publisher = Publisher::new(Arc::new(store), Arc::new(AwsMessages::new(&aws, addresses)));
-    run(service_fn(|event: LambdaEvent<dynamodb::Event>| handle(&publisher, event.payload))).await
+    run(service_fn(|event: LambdaEvent<dynamodb::Event>| handle(&publisher, event))).await
 }
 
-async fn handle(publisher: &Publisher, event: dynamodb::Event) -> Result<(), Error> {
-    let changes = events::changes(event)?;
-    publisher.publish(&changes).await?;
-    Ok(())
+async fn handle(
+    publisher: &Publisher,
+    LambdaEvent { payload, context }: LambdaEvent<dynamodb::Event>,
+) -> Result<(), Error> {
+    let changes = events::changes(payload)?;
+    let published = deadline::in_time(context.deadline, publisher.publish(&changes)).await;
+    Ok(published.ok_or("the batch is not published in time")??)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use lambel_aws::{
-    Addresses, Aws, AwsMessages, DynamoStore, S3Objects, events,
+    Addresses, Aws, AwsMessages, DynamoStore, S3Objects, deadline, events,
     inbox::{self, Inbox},
     setting, start_logging,
 };
@@ -23,14 +23,18 @@ async fn main() -> Result<(), Error> {
     let messages = AwsMessages::new(&aws, addresses);
     let validator = Validator::new(Arc::new(store), Arc::new(objects), Arc::new(messages), Arc::new(SystemClock));
     let inbox = Inbox::new(&aws, setting("UPLOADS_QUEUE_URL")?);
-    run(service_fn(|event: LambdaEvent<SqsEvent>| handle(&validator, &inbox, event.payload))).await
+    run(service_fn(|event: LambdaEvent<SqsEvent>| handle(&validator, &inbox, event))).await
 }
 
-async fn handle(validator: &Validator, inbox: &Inbox, event: SqsEvent) -> Result<SqsBatchResponse, Error> {
-    let messages = inbox::messages(event);
+async fn handle(
+    validator: &Validator,
+    inbox: &Inbox,
+    LambdaEvent { payload, context }: LambdaEvent<SqsEvent>,
+) -> Result<SqsBatchResponse, Error> {
+    let messages = inbox::messages(payload);
     let read: Vec<_> = messages.iter().map(|message| events::uploads(&message.body)).collect();
     let uploads: Vec<_> = read.iter().flatten().flatten().copied().collect();
-    let failed = validator.validate(&uploads).await;
+    let failed = deadline::in_time(context.deadline, validator.validate(&uploads)).await.unwrap_or(uploads);
     let undone = messages.into_iter().zip(read).filter_map(|(message, read)| match read {
         Err(error) => {
             tracing::error!(message.id, %error, "message cannot be read");

@@ -265,7 +265,7 @@ impl Stack {
             universe.extend(pairs(&ON_TOPICS, topic));
         }
         universe.extend(pairs(&["cognito-idp:AdminCreateUser"], "UserPool"));
-        universe.extend(pairs(&["lambda:InvokeFunction"], "TaskProgress"));
+        universe.extend(pairs(&["lambda:InvokeFunction"], "Sweeper"));
         universe.extend(pairs(&["iam:PutRolePolicy"], &format!("{function}Role")));
         universe
     }
@@ -630,11 +630,22 @@ async fn what_we_promise_holds() -> Result<()> {
         ),
         // The sweep closes, and cannot make up votes.
         of(
-            "TaskProgress",
+            "Sweeper",
             vec![
                 to_subtask("dynamodb:UpdateItem", &["state", "votes"]),
                 to_subtask("dynamodb:PutItem", &["votes"]),
                 Attempt::new("dynamodb:PutItem", "TasksTable").on("FILE#1#0", &[]),
+                Attempt::new("s3:GetObject", "UploadsBucket/*"),
+                Attempt::new("sqs:SendMessage", "TaskProgressQueue"),
+            ],
+        ),
+        // Who completes tasks has nothing to do with votes at all.
+        of(
+            "TaskProgress",
+            vec![
+                to_subtask("dynamodb:UpdateItem", &["state"]),
+                to_subtask("dynamodb:Query", &[]),
+                Attempt::new("dynamodb:UpdateItem", "TasksTable").on("COUNT#1", &["votes"]),
             ],
         ),
         // Clients' requests cannot vote, nor see the pictures of others.

@@ -18,7 +18,7 @@ use lambel_service::ports::{StoreError, StoreResult};
 use rand::RngExt;
 
 use super::keys::Key;
-use crate::errors::sort;
+use crate::errors::{Cancelled, Retry, sort};
 
 /// An item as the SDK has it.
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -132,7 +132,7 @@ impl Client {
                     };
                     return Ok(Written::Refused(item));
                 }
-                Some(service) if service.is_transaction_conflict_exception() && tries < CONFLICT_TRIES => {
+                _ if Retry::of(&error) == Retry::Now && tries < CONFLICT_TRIES => {
                     tries += 1;
                     pause(tries).await;
                 }
@@ -225,32 +225,30 @@ impl Client {
                     self.meter.note("TransactWriteItems", None);
                     let reasons = cancelled.cancellation_reasons.clone().unwrap_or_default();
                     let refused = |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
-                    if reasons.iter().any(refused) {
-                        let verdicts = reasons.into_iter().map(|reason| refused(&reason).then_some(reason.item));
-                        return Ok(Transacted::Refused(verdicts.collect()));
-                    }
-                    let passing = |reason: &CancellationReason| {
-                        matches!(
-                            reason.code(),
-                            Some("TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded")
-                        )
-                    };
-                    if !reasons.iter().any(passing) {
-                        return Err(sort("TransactWriteItems", error));
-                    }
-                    if tries >= CONFLICT_TRIES {
-                        return Err(StoreError::Busy(
-                            "TransactWriteItems: transactions of others in the way".to_owned(),
-                        ));
+                    match Retry::of_cancelled(&reasons) {
+                        Cancelled::Refused => {
+                            let verdicts = reasons.into_iter().map(|reason| refused(&reason).then_some(reason.item));
+                            return Ok(Transacted::Refused(verdicts.collect()));
+                        }
+                        Cancelled::Again(Retry::Now) if tries < CONFLICT_TRIES => {}
+                        Cancelled::Again(retry) => {
+                            return Err(retry.error(format!("TransactWriteItems: {}", told(&reasons))));
+                        }
                     }
                 }
-                Some(Error::TransactionInProgressException(_)) if tries < CONFLICT_TRIES => {}
+                _ if Retry::of(&error) == Retry::Now && tries < CONFLICT_TRIES => {}
                 _ => return Err(sort("TransactWriteItems", error)),
             }
             tries += 1;
             pause(tries).await;
         }
     }
+}
+
+/// Why a transaction was cancelled, in words.
+fn told(reasons: &[CancellationReason]) -> String {
+    let codes = reasons.iter().filter_map(CancellationReason::code).filter(|code| *code != "None");
+    format!("cancelled: {}", codes.collect::<Vec<_>>().join(", "))
 }
 
 /// Waits before the next try: longer each time, and never as long as others do.

@@ -13,7 +13,7 @@ use lambel_core::{
     consensus::{Confidence, Decision, Dispute},
     subtask::{Abstention, Answer, Picture, Preview, Refusal, Votes},
 };
-use lambel_service::ports::{Desk, StoreError, StoreResult};
+use lambel_service::ports::{Desk, StoreError, StoreResult, SweepMark};
 
 use super::{
     client::{Item, number, string},
@@ -183,6 +183,9 @@ pub(super) fn subtask(subtask: &Subtask, pool: &str) -> Item {
     if let Some(at) = subtask.decided_at {
         put("decided", number(at.millis()));
     }
+    if let Some(rev) = subtask.decided_rev {
+        put("decided_rev", number(rev));
+    }
     item.extend(subtask.decision.iter().flat_map(decision));
     item
 }
@@ -244,6 +247,7 @@ pub fn read_subtask(item: HashMap<String, AttributeValue>) -> StoreResult<Subtas
         refusal,
         created_at: reader.moment("created")?,
         decided_at: reader.maybe_number("decided")?.map(Timestamp::from_millis),
+        decided_rev: reader.maybe_number("decided_rev")?,
     })
 }
 
@@ -313,6 +317,34 @@ pub(super) fn read_desk(item: Item) -> StoreResult<Desk> {
         operator: reader.parsed("sk")?,
         leases: reader.map("leases", |until| read_number(until).map(Timestamp::from_millis))?,
         place: reader.parsed("place")?,
+        rev: reader.number("rev")?,
+    })
+}
+
+/// What the sweep remembers of a task as it is stored, but for its key. No walk is an empty place.
+pub(super) fn sweep_mark(mark: &SweepMark) -> Item {
+    Item::from([
+        versioned(),
+        ("changes".to_owned(), number(mark.changes)),
+        ("since".to_owned(), number(mark.since.millis())),
+        ("walks".to_owned(), number(mark.walks)),
+        ("walked_to".to_owned(), string(mark.walked_to.map(|image| image.to_string()).unwrap_or_default())),
+        ("found".to_owned(), number(mark.found)),
+        ("rev".to_owned(), number(mark.rev)),
+    ])
+}
+
+pub(super) fn read_sweep_mark(item: Item) -> StoreResult<SweepMark> {
+    let reader = Reader::new("sweep's mark", item)?;
+    Ok(SweepMark {
+        changes: reader.number("changes")?,
+        since: reader.moment("since")?,
+        walks: reader.number("walks")?,
+        walked_to: match reader.text("walked_to")? {
+            "" => None,
+            _ => Some(reader.parsed("walked_to")?),
+        },
+        found: reader.number("found")?,
         rev: reader.number("rev")?,
     })
 }

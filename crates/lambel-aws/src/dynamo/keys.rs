@@ -43,6 +43,12 @@ pub(super) fn totals(owner: &ClientId) -> Key {
     (owner_partition(owner), TOTALS.to_owned())
 }
 
+/// What the sweep remembers of a task: in a partition of its own, as counters are, so that its role can be allowed to
+/// write that and nothing else.
+pub(super) fn sweep_mark(task: TaskId) -> Key {
+    (format!("SWEEP#{task}"), "SWEEP".to_owned())
+}
+
 /// The requests of a caller.
 pub(super) fn pace(caller: &str) -> Key {
     (format!("PACE#{caller}"), "PACE".to_owned())

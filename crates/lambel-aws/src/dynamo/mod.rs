@@ -16,10 +16,14 @@ mod watch;
 
 use async_trait::async_trait;
 use lambel_core::{
-    AnnouncedFile, AuditEntry, ClientId, Counts, FileName, ImageId, OperatorId, Standing, Subtask, Task, TaskId,
-    Timestamp, Vote, ring::Stretch, subtask::Cast,
+    AnnouncedFile, AuditEntry, ClientId, CountsChange, FileName, ImageId, OperatorId, Standing, Subtask, Tally, Task,
+    TaskId, Timestamp, Vote,
+    ring::Stretch,
+    subtask::{Cast, Refusal},
 };
-use lambel_service::ports::{Announcement, CastError, Closing, Desk, Desks, FilePlace, Store, StoreResult, Trail};
+use lambel_service::ports::{
+    Announcement, CastError, Closing, Desk, Desks, FilePlace, Store, StoreResult, SweepMark, Trail,
+};
 
 use client::Client;
 pub use client::{Meter, Usage};
@@ -79,8 +83,20 @@ impl Store for DynamoStore {
         self.replace_task_item(task, entry).await
     }
 
-    async fn counts(&self, task: &Task) -> StoreResult<Counts> {
+    async fn tally(&self, task: &Task) -> StoreResult<Tally> {
         self.sum_counts(task).await
+    }
+
+    async fn correct(&self, task: &Task, change: &CountsChange) -> StoreResult<()> {
+        self.correct_counts(task, change).await
+    }
+
+    async fn sweep_mark(&self, task: TaskId) -> StoreResult<SweepMark> {
+        self.read_sweep_mark(task).await
+    }
+
+    async fn put_sweep_mark(&self, task: TaskId, mark: &SweepMark) -> StoreResult<bool> {
+        self.put_sweep_mark_item(task, mark).await
     }
 
     async fn names(&self, task: &Task, names: &[FileName]) -> StoreResult<Vec<Option<ImageId>>> {
@@ -123,6 +139,10 @@ impl Store for DynamoStore {
 
     async fn open(&self, task: &Task, image: ImageId, preview: Option<&str>) -> StoreResult<bool> {
         self.open_subtask(task, image, preview).await
+    }
+
+    async fn refuse(&self, task: &Task, image: ImageId, refusal: &Refusal, now: Timestamp) -> StoreResult<bool> {
+        self.refuse_subtask(task, image, refusal, now).await
     }
 
     async fn lease(

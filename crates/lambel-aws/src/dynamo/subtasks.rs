@@ -7,8 +7,9 @@ use aws_sdk_dynamodb::{
     types::{Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
 };
 use lambel_core::{
-    Counts, ImageId, OperatorId, Standing, Subtask, SubtaskState, Task, TaskId, Timestamp, Vote, ring::Stretch,
-    subtask::Cast,
+    CountsChange, ImageId, OperatorId, Standing, Subtask, SubtaskState, Task, TaskId, Timestamp, Vote,
+    ring::Stretch,
+    subtask::{Cast, Refusal},
 };
 use lambel_service::ports::{CastError, Closing, Desk, Desks, StoreError, StoreResult};
 
@@ -37,13 +38,10 @@ impl DynamoStore {
             let transacted = self
                 .client
                 .transact(|| {
-                    let mut more = Counts::default();
+                    let mut more = CountsChange::default();
                     let mut actions = Vec::with_capacity(left.len() + 1);
                     for subtask in &left {
-                        match subtask.state {
-                            SubtaskState::Rejected => more.rejected += 1,
-                            _ => more.accepted += 1,
-                        }
+                        more.record(subtask.state);
                         let (pk, sk) = keys::subtask(task, subtask.image);
                         let mut item = items::subtask(subtask, &pk);
                         item.extend([("pk".to_owned(), string(pk)), ("sk".to_owned(), string(sk))]);
@@ -128,6 +126,40 @@ impl DynamoStore {
             update = update.expression_attribute_values(":preview", string(media_type));
         }
         Ok(matches!(self.client.update(update.update_expression(set)).await?, Written::Done(_)))
+    }
+
+    pub(super) async fn refuse_subtask(
+        &self,
+        task: &Task,
+        image: ImageId,
+        refusal: &Refusal,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        let transacted = self
+            .client
+            .transact(|| {
+                let (pk, sk) = keys::subtask(task, image);
+                let update = Update::builder()
+                    .table_name(&self.subtasks)
+                    .key("pk", string(pk))
+                    .key("sk", string(sk))
+                    .update_expression(
+                        "SET #state = :rejected, refusal = :code, refusal_detail = :detail, decided = :now, \
+                         rev = rev + :one",
+                    )
+                    .condition_expression("#state = :preparing")
+                    .expression_attribute_names("#state", "state")
+                    .expression_attribute_values(":preparing", items::state(SubtaskState::Preparing))
+                    .expression_attribute_values(":rejected", items::state(SubtaskState::Rejected))
+                    .expression_attribute_values(":code", string(&refusal.code))
+                    .expression_attribute_values(":detail", string(&refusal.detail))
+                    .expression_attribute_values(":now", number(now.millis()))
+                    .expression_attribute_values(":one", number(1));
+                let refused = TransactWriteItem::builder().update(build(update.build())?).build();
+                Ok(vec![refused, self.add_counts(task, &CountsChange::refusal())?])
+            })
+            .await?;
+        Ok(matches!(transacted, Transacted::Done))
     }
 
     pub(super) async fn lease_subtask(
@@ -243,16 +275,12 @@ impl DynamoStore {
             let transacted = self
                 .client
                 .transact(|| {
-                    let mut more = Counts::default();
+                    let mut more = CountsChange::default();
                     let mut actions = Vec::with_capacity(left.len() + 1);
                     for Closing { seen, decision } in left.iter().map(|place| &closings[*place]) {
                         let mut after = seen.clone();
                         after.close(*decision, now);
-                        match after.state {
-                            SubtaskState::Disputed => more.disputed += 1,
-                            _ => more.complete += 1,
-                        }
-                        more.votes += seen.votes.len() as u64;
+                        more.close(&after);
                         actions.push(self.close_action(task, &after)?);
                     }
                     actions.push(self.add_counts(task, &more)?);
@@ -272,7 +300,7 @@ impl DynamoStore {
 
     fn close_action(&self, task: &Task, after: &Subtask) -> StoreResult<TransactWriteItem> {
         let (pk, sk) = keys::subtask(task, after.image);
-        let mut set = "SET #state = :state, rev = :rev, decided = :decided".to_owned();
+        let mut set = "SET #state = :state, rev = :rev, decided_rev = :rev, decided = :decided".to_owned();
         let mut update = Update::builder()
             .table_name(&self.subtasks)
             .key("pk", string(pk))

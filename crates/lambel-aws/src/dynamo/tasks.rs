@@ -7,7 +7,9 @@ use aws_sdk_dynamodb::types::{
     builders::{PutBuilder, UpdateBuilder},
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use lambel_core::{AnnouncedFile, AuditEntry, ClientId, Counts, FileName, ImageId, Task, TaskId, limits};
+use lambel_core::{
+    AnnouncedFile, AuditEntry, ClientId, Counts, CountsChange, FileName, ImageId, Tally, Task, TaskId, limits,
+};
 use lambel_service::ports::{Announcement, FilePlace, StoreError, StoreResult, Trail};
 use rand::RngExt;
 
@@ -168,27 +170,35 @@ impl DynamoStore {
         Ok(matches!(transacted, Transacted::Done))
     }
 
-    pub(super) async fn sum_counts(&self, task: &Task) -> StoreResult<Counts> {
+    pub(super) async fn sum_counts(&self, task: &Task) -> StoreResult<Tally> {
         let query = self.client.sdk.query().table_name(&self.tasks).consistent_read(true);
         let query = query
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", string(keys::counts_partition(task.id)));
         let slots = self.client.query(query, u32::from(task.shards.count())).await?;
-        let slot = |item: &Item| {
-            let read = |name: &str| item.get(name).and_then(|n| n.as_n().ok()?.parse().ok()).unwrap_or(0);
-            Counts {
-                accepted: read("accepted"),
-                rejected: read("rejected"),
-                complete: read("complete"),
-                disputed: read("disputed"),
-                votes: read("votes"),
-            }
+        // The sum first: what is taken back may come out of another slot than it went into.
+        let sum = |name: &str| -> i64 {
+            slots.iter().filter_map(|slot| slot.get(name)?.as_n().ok()?.parse::<i64>().ok()).sum()
         };
-        Ok(slots.iter().map(slot).fold(Counts::default(), |sum, slot| sum + slot))
+        let more = CountsChange {
+            accepted: sum("accepted"),
+            rejected: sum("rejected"),
+            complete: sum("complete"),
+            disputed: sum("disputed"),
+            votes: sum("votes"),
+        };
+        Ok(Tally { counts: Counts::default().changed_by(&more), changes: u64::try_from(sum("changes")).unwrap_or(0) })
+    }
+
+    pub(super) async fn correct_counts(&self, task: &Task, change: &CountsChange) -> StoreResult<()> {
+        if !change.is_none() {
+            self.client.transact(|| Ok(vec![self.add_counts(task, change)?])).await?;
+        }
+        Ok(())
     }
 
     /// Adds to one counter slot, drawn at random so that writers seldom meet.
-    pub(super) fn add_counts(&self, task: &Task, more: &Counts) -> StoreResult<TransactWriteItem> {
+    pub(super) fn add_counts(&self, task: &Task, more: &CountsChange) -> StoreResult<TransactWriteItem> {
         let slot = rand::rng().random_range(0..task.shards.count());
         let (pk, sk) = keys::count(task.id, slot);
         let added = [
@@ -197,10 +207,11 @@ impl DynamoStore {
             ("complete", more.complete),
             ("disputed", more.disputed),
             ("votes", more.votes),
+            ("changes", 1),
         ];
         let mut update = Update::builder().table_name(&self.tasks).key("pk", string(pk)).key("sk", string(sk));
         let mut terms = Vec::new();
-        for (name, count) in added.into_iter().filter(|(_, count)| *count > 0) {
+        for (name, count) in added.into_iter().filter(|(_, count)| *count != 0) {
             terms.push(format!("{name} :{name}"));
             update = update.expression_attribute_values(format!(":{name}"), number(count));
         }

@@ -1,8 +1,8 @@
-//! Operators' standing, the trail of who did what, and how often somebody asks.
+//! Operators' standing, the trail of who did what, how often somebody asks, and what the sweep remembers.
 
 use aws_sdk_dynamodb::types::{ReturnValue, TransactWriteItem, Update};
-use lambel_core::{AuditEntry, OperatorId, Standing};
-use lambel_service::ports::{StoreError, StoreResult, Trail};
+use lambel_core::{AuditEntry, OperatorId, Standing, TaskId};
+use lambel_service::ports::{StoreError, StoreResult, SweepMark, Trail};
 
 use super::{
     DynamoStore,
@@ -18,6 +18,15 @@ impl DynamoStore {
     pub(super) async fn read_standing(&self, operator: &OperatorId) -> StoreResult<Standing> {
         let item = self.client.get(&self.subtasks, keys::standing(operator)).await?;
         Ok(item.map(items::read_standing).transpose()?.unwrap_or_else(|| Standing::new(operator.clone())))
+    }
+
+    pub(super) async fn read_sweep_mark(&self, task: TaskId) -> StoreResult<SweepMark> {
+        let item = self.client.get(&self.tasks, keys::sweep_mark(task)).await?;
+        Ok(item.map(items::read_sweep_mark).transpose()?.unwrap_or_default())
+    }
+
+    pub(super) async fn put_sweep_mark_item(&self, task: TaskId, mark: &SweepMark) -> StoreResult<bool> {
+        self.put_if(&self.tasks, keys::sweep_mark(task), items::sweep_mark(mark), mark.rev).await
     }
 
     pub(super) async fn put_standing_item(&self, standing: &Standing, entry: &AuditEntry) -> StoreResult<bool> {

@@ -1,167 +1,18 @@
-//! The use cases together, in memory: what clients and operators see.
+//! What clients and operators see.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use lambel_core::{
     ImageId, SubtaskState, TaskId, TaskState,
     api::{
         AnnounceFiles, Claim, ClaimAnswer, CreateTask, FileAnnouncement, Grant, ImageState, ImagesQuery, LeaseRef,
-        PageQuery, PolicyFields, ReturnLeases, SealTask, SubmitVotes, SubmittedVote, TaskView, VoteOutcome,
+        PageQuery, PolicyFields, ReturnLeases, SealTask, SubmitVotes, SubmittedVote, VoteOutcome,
     },
-    event::Event,
     subtask::Abstention,
 };
-use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore};
-use lambel_service::{
-    Caller, Error, Role, open::Opener, operate::Operators, ports::ObjectKey, progress::Progress, publish::Publisher,
-    tasks::Tasks, validate::Validator,
-};
+use lambel_service::{Caller, Error, Role, ports::ObjectKey};
 
-/// Everything there is, in memory.
-struct World {
-    store: Arc<MemoryStore>,
-    objects: Arc<MemoryObjects>,
-    messages: Arc<MemoryMessages>,
-    clock: Arc<ManualClock>,
-    tasks: Tasks,
-    operators: Operators,
-    validator: Validator,
-    opener: Opener,
-    publisher: Publisher,
-    progress: Progress,
-}
-
-fn client(name: &str) -> Caller {
-    Caller::new(name, [Role::Client])
-}
-
-fn operator(n: usize) -> Caller {
-    Caller::new(format!("op-{n}"), [Role::Operator])
-}
-
-impl World {
-    fn new() -> Self {
-        let store = Arc::new(MemoryStore::default());
-        let objects = Arc::new(MemoryObjects::default());
-        let messages = Arc::new(MemoryMessages::default());
-        let clock = Arc::new(ManualClock::new());
-        Self {
-            tasks: Tasks::new(store.clone(), objects.clone(), clock.clone()),
-            operators: Operators::new(store.clone(), objects.clone(), clock.clone()),
-            validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
-            opener: Opener::new(store.clone(), objects.clone()),
-            publisher: Publisher::new(store.clone(), messages.clone()),
-            progress: Progress::new(store.clone(), clock.clone()),
-            store,
-            objects,
-            messages,
-            clock,
-        }
-    }
-
-    async fn task(&self, quorum: u32) -> TaskId {
-        let policy = PolicyFields { quorum: Some(quorum), ..PolicyFields::default() };
-        self.create(policy).await.task
-    }
-
-    async fn create(&self, policy: PolicyFields) -> TaskView {
-        let request = CreateTask {
-            name: "cats and dogs".to_owned(),
-            labels: vec!["cat".to_owned(), "dog".to_owned()],
-            instructions: None,
-            policy: Some(policy),
-            audience: None,
-            expected_images: Some(100),
-        };
-        self.tasks.create(&client("alice"), &request).await.unwrap()
-    }
-
-    /// Announces and uploads files, and runs the validator and the opener on them.
-    async fn upload(&self, task: TaskId, files: &[(String, Vec<u8>)]) -> Vec<Grant> {
-        let announcements = files.iter().map(|(name, bytes)| announcement(name, bytes)).collect();
-        let grants =
-            self.tasks.announce(&client("alice"), task, &AnnounceFiles { files: announcements }).await.unwrap();
-        let keys: Vec<_> = files.iter().map(|(_, bytes)| ObjectKey { task, image: ImageId::of(bytes) }).collect();
-        for ((_, bytes), key) in files.iter().zip(&keys) {
-            self.objects.upload(*key, bytes.clone());
-        }
-        assert!(self.validator.validate(&keys).await.is_empty());
-        self.open().await;
-        grants.files.into_iter().map(|file| file.grant).collect()
-    }
-
-    async fn open(&self) {
-        for message in self.messages.take_new_subtasks() {
-            let body = message_body(&message);
-            self.opener.open(&body, in_a_minute()).await.unwrap();
-        }
-    }
-
-    /// Lets the outbox and the task manager's ear do their work; returns what was announced.
-    async fn news(&self) -> Vec<Event> {
-        let mut all = Vec::new();
-        loop {
-            self.publisher.publish(&self.store.take_stream()).await.unwrap();
-            let events = self.messages.take_events();
-            if events.is_empty() {
-                return all;
-            }
-            let bodies: Vec<_> =
-                events.iter().filter(|e| matches!(e, Event::Subtask(..))).map(|e| e.body().unwrap()).collect();
-            let bodies: Vec<_> = bodies.iter().map(String::as_str).collect();
-            assert!(self.progress.hear(&bodies).await.is_empty());
-            all.extend(events);
-        }
-    }
-
-    async fn claim(&self, who: usize, task: TaskId, count: u32) -> ClaimAnswer {
-        self.operators.claim(&operator(who), &Claim { task: Some(task), count }).await.unwrap()
-    }
-
-    async fn vote(&self, who: usize, votes: Vec<SubmittedVote>) -> Vec<VoteOutcome> {
-        let answer = self.operators.vote(&operator(who), &SubmitVotes { votes }).await.unwrap();
-        answer.votes.into_iter().map(|receipt| receipt.outcome).collect()
-    }
-
-    async fn show(&self, task: TaskId) -> TaskView {
-        self.tasks.show(&client("alice"), task).await.unwrap()
-    }
-
-    async fn seal(&self, task: TaskId, images: u64) -> TaskView {
-        self.tasks.seal(&client("alice"), task, &SealTask { images }).await.unwrap()
-    }
-}
-
-fn in_a_minute() -> std::time::Instant {
-    std::time::Instant::now() + Duration::from_secs(60)
-}
-
-fn message_body(message: &lambel_core::event::NewSubtasks) -> String {
-    format!(
-        r#"{{"task":"{}","images":[{}]}}"#,
-        message.task,
-        message.images.iter().map(|image| format!("\"{image}\"")).collect::<Vec<_>>().join(",")
-    )
-}
-
-fn announcement(name: &str, bytes: &[u8]) -> FileAnnouncement {
-    FileAnnouncement {
-        name: name.to_owned(),
-        bytes: bytes.len() as u64,
-        media_type: "image/png".to_owned(),
-        sha256: ImageId::of(bytes).to_string(),
-    }
-}
-
-fn pictures(n: u32) -> Vec<(String, Vec<u8>)> {
-    lambel_samples::numbered(n, 7).collect()
-}
-
-fn label(task: TaskId, image: ImageId, label: &str) -> SubmittedVote {
-    SubmittedVote { task, image, label: Some(label.to_owned()), abstain: None, elapsed_ms: Some(900) }
-}
+use crate::world::{World, announcement, client, label, operator, pictures};
 
 #[tokio::test]
 async fn the_main_job() {
@@ -427,7 +278,7 @@ async fn close_what_was_left(by_sweep: bool) {
     world.news().await;
     assert_eq!(world.show(task).await.state, TaskState::Sealed);
     if by_sweep {
-        assert_eq!(world.progress.sweep().await.unwrap(), [task]);
+        assert_eq!(world.sweep().await.completed, [task]);
     } else {
         assert!(world.claim(2, task, 1).await.subtasks.is_empty());
         world.news().await;
@@ -458,9 +309,9 @@ async fn the_sweep_finds_what_everybody_missed() {
     let image = world.claim(1, task, 1).await.subtasks[0].image;
     world.vote(1, vec![label(task, image, "cat")]).await;
     world.store.take_stream();
-    assert_eq!(world.progress.sweep().await.unwrap(), [task]);
+    assert_eq!(world.sweep().await.completed, [task]);
     assert_eq!(world.show(task).await.state, TaskState::Complete);
-    assert_eq!(world.progress.sweep().await.unwrap(), [], "only once");
+    assert_eq!(world.sweep().await.completed, [], "only once");
 }
 
 #[tokio::test]

@@ -1,0 +1,7 @@
+//! The use cases together, in memory.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod main_job;
+mod recovery;
+mod world;

@@ -1,0 +1,185 @@
+//! Everything there is, in memory, and the everyday steps of clients and operators.
+
+use std::{sync::Arc, time::Duration};
+
+use lambel_core::{
+    ImageId, Task, TaskId,
+    api::{
+        AnnounceFiles, Claim, ClaimAnswer, CreateTask, FileAnnouncement, Grant, PolicyFields, SealTask, SubmitVotes,
+        SubmittedVote, TaskView, VoteOutcome,
+    },
+    event::Event,
+};
+use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore};
+use lambel_service::{
+    Caller, Role,
+    open::Opener,
+    operate::Operators,
+    ports::{ObjectKey, Store},
+    progress::Progress,
+    publish::Publisher,
+    repair::Repairer,
+    survey::Surveyor,
+    sweep::{Sweeper, Swept},
+    tasks::Tasks,
+    validate::Validator,
+};
+
+/// Everything there is, in memory.
+pub(crate) struct World {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) objects: Arc<MemoryObjects>,
+    pub(crate) messages: Arc<MemoryMessages>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) tasks: Tasks,
+    pub(crate) operators: Operators,
+    pub(crate) validator: Validator,
+    pub(crate) opener: Opener,
+    pub(crate) publisher: Publisher,
+    pub(crate) progress: Progress,
+    pub(crate) surveyor: Surveyor,
+    pub(crate) repairer: Repairer,
+    pub(crate) sweeper: Sweeper,
+}
+
+pub(crate) fn client(name: &str) -> Caller {
+    Caller::new(name, [Role::Client])
+}
+
+pub(crate) fn operator(n: usize) -> Caller {
+    Caller::new(format!("op-{n}"), [Role::Operator])
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let objects = Arc::new(MemoryObjects::default());
+        let messages = Arc::new(MemoryMessages::default());
+        let clock = Arc::new(ManualClock::new());
+        Self {
+            tasks: Tasks::new(store.clone(), objects.clone(), clock.clone()),
+            operators: Operators::new(store.clone(), objects.clone(), clock.clone()),
+            validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
+            opener: Opener::new(store.clone(), objects.clone(), clock.clone()),
+            publisher: Publisher::new(store.clone(), messages.clone()),
+            progress: Progress::new(store.clone(), clock.clone()),
+            surveyor: Surveyor::new(store.clone(), objects.clone(), clock.clone()),
+            repairer: Repairer::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
+            sweeper: Sweeper::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
+            store,
+            objects,
+            messages,
+            clock,
+        }
+    }
+
+    pub(crate) async fn task(&self, quorum: u32) -> TaskId {
+        let policy = PolicyFields { quorum: Some(quorum), ..PolicyFields::default() };
+        self.create(policy).await.task
+    }
+
+    pub(crate) async fn create(&self, policy: PolicyFields) -> TaskView {
+        let request = CreateTask {
+            name: "cats and dogs".to_owned(),
+            labels: vec!["cat".to_owned(), "dog".to_owned()],
+            instructions: None,
+            policy: Some(policy),
+            audience: None,
+            expected_images: Some(100),
+        };
+        self.tasks.create(&client("alice"), &request).await.unwrap()
+    }
+
+    /// Announces and uploads files, and runs the validator and the opener on them.
+    pub(crate) async fn upload(&self, task: TaskId, files: &[(String, Vec<u8>)]) -> Vec<Grant> {
+        let announcements = files.iter().map(|(name, bytes)| announcement(name, bytes)).collect();
+        let grants =
+            self.tasks.announce(&client("alice"), task, &AnnounceFiles { files: announcements }).await.unwrap();
+        let keys: Vec<_> = files.iter().map(|(_, bytes)| ObjectKey { task, image: ImageId::of(bytes) }).collect();
+        for ((_, bytes), key) in files.iter().zip(&keys) {
+            self.objects.upload(*key, bytes.clone());
+        }
+        assert!(self.validator.validate(&keys).await.is_empty());
+        self.open().await;
+        grants.files.into_iter().map(|file| file.grant).collect()
+    }
+
+    pub(crate) async fn open(&self) {
+        for message in self.messages.take_new_subtasks() {
+            let body = message_body(&message);
+            self.opener.open(&body, in_a_minute()).await.unwrap();
+        }
+    }
+
+    /// Lets the outbox and the task manager's ear do their work; returns what was announced.
+    pub(crate) async fn news(&self) -> Vec<Event> {
+        let mut all = Vec::new();
+        loop {
+            self.publisher.publish(&self.store.take_stream()).await.unwrap();
+            let events = self.messages.take_events();
+            if events.is_empty() {
+                return all;
+            }
+            let bodies: Vec<_> =
+                events.iter().filter(|e| matches!(e, Event::Subtask(..))).map(|e| e.body().unwrap()).collect();
+            let bodies: Vec<_> = bodies.iter().map(String::as_str).collect();
+            assert!(self.progress.hear(&bodies).await.is_empty());
+            all.extend(events);
+        }
+    }
+
+    pub(crate) async fn sweep(&self) -> Swept {
+        self.sweeper.sweep(in_a_minute()).await.unwrap()
+    }
+
+    /// The task as it is stored.
+    pub(crate) async fn stored(&self, task: TaskId) -> Task {
+        self.store.task(task).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn claim(&self, who: usize, task: TaskId, count: u32) -> ClaimAnswer {
+        self.operators.claim(&operator(who), &Claim { task: Some(task), count }).await.unwrap()
+    }
+
+    pub(crate) async fn vote(&self, who: usize, votes: Vec<SubmittedVote>) -> Vec<VoteOutcome> {
+        let answer = self.operators.vote(&operator(who), &SubmitVotes { votes }).await.unwrap();
+        answer.votes.into_iter().map(|receipt| receipt.outcome).collect()
+    }
+
+    pub(crate) async fn show(&self, task: TaskId) -> TaskView {
+        self.tasks.show(&client("alice"), task).await.unwrap()
+    }
+
+    pub(crate) async fn seal(&self, task: TaskId, images: u64) -> TaskView {
+        self.tasks.seal(&client("alice"), task, &SealTask { images }).await.unwrap()
+    }
+}
+
+pub(crate) fn in_a_minute() -> std::time::Instant {
+    std::time::Instant::now() + Duration::from_secs(60)
+}
+
+pub(crate) fn message_body(message: &lambel_core::event::NewSubtasks) -> String {
+    format!(
+        r#"{{"task":"{}","images":[{}]}}"#,
+        message.task,
+        message.images.iter().map(|image| format!("\"{image}\"")).collect::<Vec<_>>().join(",")
+    )
+}
+
+pub(crate) fn announcement(name: &str, bytes: &[u8]) -> FileAnnouncement {
+    FileAnnouncement {
+        name: name.to_owned(),
+        bytes: bytes.len() as u64,
+        media_type: "image/png".to_owned(),
+        sha256: ImageId::of(bytes).to_string(),
+    }
+}
+
+pub(crate) fn pictures(n: u32) -> Vec<(String, Vec<u8>)> {
+    lambel_samples::numbered(n, 7).collect()
+}
+
+pub(crate) fn label(task: TaskId, image: ImageId, label: &str) -> SubmittedVote {
+    SubmittedVote { task, image, label: Some(label.to_owned()), abstain: None, elapsed_ms: Some(900) }
+}
