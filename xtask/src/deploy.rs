@@ -139,7 +139,8 @@ fn deploy_stack(cloud: Cloud, packaged: &Path, log: &Path, parameters: &[&str]) 
     run_logged(
         aws(cloud)
             .args(["cloudformation", "deploy", "--stack-name", STACK, "--capabilities", "CAPABILITY_IAM"])
-            .args(["--no-fail-on-empty-changeset", "--template-file"])
+            // Templates of over 51,200 bytes go by way of a bucket.
+            .args(["--no-fail-on-empty-changeset", "--s3-bucket", PACKAGES_BUCKET, "--template-file"])
             .arg(packaged)
             .arg("--parameter-overrides")
             .args(parameters),

@@ -1,5 +1,6 @@
 //! The ports of Lambel on AWS. Only this crate knows the SDK, and what AWS's events look like.
 
+pub mod dead_letters;
 pub mod deadline;
 pub mod dynamo;
 mod errors;

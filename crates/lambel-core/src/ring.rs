@@ -122,6 +122,19 @@ pub fn next_place(image: &ImageId) -> ImageId {
     ImageId::from_digest(digest)
 }
 
+/// The place right before an image. None before the first.
+pub fn previous_place(image: &ImageId) -> Option<ImageId> {
+    let mut digest = *image.digest();
+    for byte in digest.iter_mut().rev() {
+        let (less, borrowed) = byte.overflowing_sub(1);
+        *byte = less;
+        if !borrowed {
+            return Some(ImageId::from_digest(digest));
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,19 +143,6 @@ mod tests {
         let mut digest = [0; 32];
         digest[0] = first;
         ImageId::from_digest(digest)
-    }
-
-    /// The place just before another.
-    fn before(place: ImageId) -> [u8; 32] {
-        let mut digest = *place.digest();
-        for byte in digest.iter_mut().rev() {
-            let (less, borrowed) = byte.overflowing_sub(1);
-            *byte = less;
-            if !borrowed {
-                break;
-            }
-        }
-        digest
     }
 
     #[test]
@@ -157,10 +157,11 @@ mod tests {
             for shard in shards.all() {
                 let first = shards.first_place(shard);
                 assert_eq!(shards.of(&first), shard);
-                assert!(shard == 0 || shards.last_place(shard - 1) == ImageId::from_digest(before(first)));
+                assert!(shard == 0 || Some(shards.last_place(shard - 1)) == previous_place(&first));
             }
         }
         assert_eq!(four.last_place(3), ImageId::MAX);
+        assert_eq!(previous_place(&ImageId::MIN), None);
         assert_eq!(Shards::for_images(Some(2_000_000)).count(), 64);
     }
 

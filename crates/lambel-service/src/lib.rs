@@ -5,6 +5,7 @@
 
 mod audit;
 pub mod caller;
+pub mod dead_letters;
 pub mod error;
 pub mod open;
 pub mod operate;

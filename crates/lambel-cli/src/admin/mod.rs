@@ -1,8 +1,11 @@
-//! `lambel admin`: accounts and machines, by the admin interface of the user pool. It needs AWS credentials, not
-//! a sign-in.
+//! `lambel admin`: accounts and machines, by the admin interface of the user pool; tasks, by their records; dead
+//! letters, by their queues. It needs AWS credentials, not a sign-in.
 
+mod check;
+mod dead_letters;
 mod machine;
 mod pool;
+mod stack;
 mod user;
 
 use crate::{context::Context, exit::Outcome};
@@ -18,6 +21,13 @@ pub(crate) enum AdminCommand {
     /// Manage machines: programs that sign in with a client id and a secret of their own
     #[command(subcommand)]
     Machine(machine::MachineCommand),
+    /// Count everything of a task again, and say what is not as it should be
+    Check(check::CheckArgs),
+    /// Do what a check has proved to be needed; without --apply only say it
+    Repair(check::RepairArgs),
+    /// Look at what the queues gave up on, and send it back
+    #[command(subcommand)]
+    Dlq(dead_letters::DlqCommand),
 }
 
 /// Which pool is meant.
@@ -41,5 +51,8 @@ pub(crate) async fn run(context: &Context, command: AdminCommand) -> Outcome {
     match command {
         AdminCommand::User(command) => user::run(context, command).await,
         AdminCommand::Machine(command) => machine::run(context, command).await,
+        AdminCommand::Check(args) => check::check(context, args).await,
+        AdminCommand::Repair(args) => check::repair(context, args).await,
+        AdminCommand::Dlq(command) => dead_letters::run(context, command).await,
     }
 }
