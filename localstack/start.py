@@ -1,5 +1,5 @@
 """Starts the local cloud (MiniStack), with two of its waits shortened, two costs that grow with its data
-cut, and its check of rights mended in two places.
+cut, its check of rights mended in two places, and its streams kept over a restart.
 
 `cargo xtask up` runs this inside the `cloud` environment and sets the variables that say where it
 listens and keeps its data. With its full waits every call of a function takes 40 to 100 ms; without
@@ -8,8 +8,12 @@ them a request through API, function and table takes about 8.
 The first argument is the instance; it tells one from another in the list of processes. With a
 second one, `--tethered`, the cloud stops when its standard input ends, so that it cannot outlive
 the test run that started it, however that one ends.
+
+SIGTERM stops it, and it keeps what it holds. SIGHUP stops it in the same way, and then starts it again
+as the same process: so a test can see what a restart does.
 """
 
+import copy
 import functools
 import gc
 import os
@@ -40,6 +44,24 @@ gc.set_threshold(200_000, 50, 1_000)
 # of a query on a large task. The answer depends on the text alone.
 dynamodb._condition_syntax_error = functools.lru_cache(dynamodb._condition_syntax_error)
 
+# What a stream carries outlives a restart on AWS. The emulator keeps how far each function has read, and forgets
+# the records: after a restart as many new ones would be passed over as were read before.
+state_of_tables, restore_tables = dynamodb.get_state, dynamodb.load_persisted_state
+
+
+def state_with_streams():
+    streams = {"records": dynamodb._stream_records, "trimmed": dynamodb._stream_trimmed}
+    return {**state_of_tables(), **{f"stream_{name}": copy.deepcopy(part) for name, part in streams.items()}}
+
+
+def restore_with_streams(data):
+    restore_tables(data)
+    dynamodb._stream_records.update(data.get("stream_records", {}))
+    dynamodb._stream_trimmed.update(data.get("stream_trimmed", {}))
+
+
+dynamodb.get_state, dynamodb.load_persisted_state = state_with_streams, restore_with_streams
+
 # On AWS a batch needs the permission of the single call. The emulator asks for one named like the
 # batch, which AWS does not have and which therefore no role can hold.
 BATCHES = {
@@ -61,12 +83,26 @@ condition_keys.teach()
 
 
 def stop_with_stdin():
-    sys.stdin.buffer.read()
+    # Not by way of sys.stdin, whose lock would be held when the interpreter ends.
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def start_again_after_the_end(*_):
+    start_again.set()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
+    command = [sys.executable, *sys.argv]
+    start_again = threading.Event()
+    signal.signal(signal.SIGHUP, start_again_after_the_end)
     if "--tethered" in sys.argv:
         threading.Thread(target=stop_with_stdin, daemon=True).start()
     sys.argv[1:] = []  # the emulator reads the command line too
-    main()
+    try:
+        main()
+    finally:
+        if start_again.is_set():
+            os.execv(command[0], command)

@@ -4,6 +4,8 @@
 //! `cargo xtask test` starts the cloud and names the file that describes it in `LAMBEL_CLOUD`. Every test makes
 //! its own accounts and tasks, so that they can run at the same time.
 
+mod terminal;
+
 use std::{env, fs, future::Future, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -19,6 +21,8 @@ use lambel_core::{
 };
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
+
+pub use terminal::Terminal;
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,6 +42,16 @@ pub struct Cloud {
     pub machines: Vec<TestMachine>,
     /// The queue that S3 tells of uploads.
     pub uploads_queue_url: String,
+    /// The queue that the opener reads.
+    pub new_subtasks_queue_url: String,
+    /// The queue that hears of decisions.
+    pub task_progress_queue_url: String,
+    /// The topic of decisions and refusals.
+    pub subtask_completed_topic_arn: String,
+    /// The topic of the ends of tasks.
+    pub task_completed_topic_arn: String,
+    /// The process id of the cloud.
+    pub pid: u32,
     /// Where uploads end that could not be validated.
     pub uploads_dead_letters_url: String,
     /// The queue that gets the news of tasks.

@@ -10,13 +10,11 @@ use aws_sdk_cognitoidentityprovider::types::{ExplicitAuthFlowsType, TimeUnitsTyp
 use hmac::{Hmac, KeyInit, Mac};
 use lambel_client::{Client, ClientError, Machine, SignIn, SignInError, TokenSource};
 use lambel_core::api::{Claim, PageQuery, PolicyFields, VoteOutcome};
-use lambel_system_tests::{Cloud, TestMachine, User, pictures};
+use lambel_system_tests::{Cloud, Terminal, TestMachine, User, pictures};
 use reqwest::StatusCode;
 use serde_json::Value;
 use sha1::Sha1;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-
-use crate::cli::Terminal;
 
 const NEW_PASSWORD: &str = "Another-password-2";
 

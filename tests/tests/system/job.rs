@@ -8,7 +8,7 @@ use lambel_core::{
     ImageId, SubtaskState, TaskState,
     api::{Grant, ImageState, LeaseRef, PolicyFields, ReturnLeases, SealTask, VoteOutcome},
 };
-use lambel_system_tests::{Cloud, File, pictures, wait_for};
+use lambel_system_tests::{Cloud, File, Terminal, pictures, wait_for};
 use serde_json::{Value, json};
 
 fn quorum(quorum: u32) -> PolicyFields {
@@ -249,5 +249,29 @@ async fn a_picture_that_cannot_be_read_as_an_event_does_not_harm_its_neighbours(
     }
     client.fill(task, &pictures(5, 9)).await?;
     tokio::time::timeout(Duration::from_secs(30), client.client.task(task)).await??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn twenty_operators_vote_on_the_same_images_at_the_same_time() -> Result<()> {
+    let cloud = Cloud::running()?;
+    let client = cloud.client().await?;
+    let operators = cloud.operators(20).await?;
+    let task = client.task(quorum(20)).await?;
+    let files = pictures(5, 78);
+    client.fill(task, &files).await?;
+    let claimed = try_join_all(operators.iter().map(|operator| operator.claim_some(task, 5))).await?;
+    let votes = operators.iter().zip(&claimed).map(|(operator, images)| operator.vote(task, images, "cat"));
+    for outcomes in try_join_all(votes).await? {
+        assert!(outcomes.iter().all(|outcome| *outcome == VoteOutcome::Counted), "{outcomes:?}");
+    }
+    // Who lost races for leases has not seen all of them yet.
+    try_join_all(operators.iter().map(|operator| operator.work(task, 5, |_| "cat".to_owned()))).await?;
+    client.completed(task).await?;
+    for row in client.results(task).await? {
+        assert_eq!(row.status.votes.len(), 20);
+    }
+    let terminal = Terminal::new(&cloud)?;
+    terminal.lambel(0, &["admin", "check", &task.to_string()]).await?;
     Ok(())
 }
