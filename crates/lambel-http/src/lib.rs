@@ -6,6 +6,7 @@
 //! route under `/api` answers 401.
 
 mod extract;
+mod json;
 mod operators;
 mod pages;
 mod problem;
