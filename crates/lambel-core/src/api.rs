@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    AuditEntry, ImageId, Label, OperatorId, TaskId, Timestamp,
+    AccountName, AuditEntry, ImageId, Label, OperatorId, TaskId, TeamName, Timestamp,
     consensus::{Confidence, Dispute},
     subtask::{Abstention, Refusal, SubtaskState},
     task::TaskState,
@@ -20,7 +20,7 @@ pub struct CreateTask {
     #[schema(min_length = 1, max_length = 200, example = "cats and dogs")]
     pub name: String,
     /// The labels an image can get: 2 to 1,000, all different, each 1 to 256 characters.
-    #[schema(min_items = 2, max_items = 1000, example = json!(["cat", "dog"]))]
+    #[schema(min_items = 2, max_items = 1000, value_type = Vec<Label>, example = json!(["cat", "dog"]))]
     pub labels: Vec<String>,
     /// What operators should know: plain text, 20,000 characters at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,11 +47,11 @@ pub struct AudienceFields {
     pub everyone: bool,
     /// Operators, by the names that they sign in with (for a machine: its client id); 200 at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 200)]
+    #[schema(max_items = 200, value_type = Vec<AccountName>)]
     pub operators: Vec<String>,
     /// Teams: the groups of the user pool that are called `team:` and the name; 50 at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 50)]
+    #[schema(max_items = 50, value_type = Vec<TeamName>)]
     pub teams: Vec<String>,
 }
 
@@ -156,6 +156,7 @@ pub struct TaskPage {
 pub struct PageQuery {
     /// Where the page begins: the `next` of the page before. The first page, if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(min_length = 1)]
     pub cursor: Option<String>,
     /// How many rows at most: 1 to 1,000, 100 by default. A page may have fewer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -297,6 +298,7 @@ pub struct ImagesQuery {
     pub state: Option<ImageState>,
     /// Where the page begins: the `next` of the page before. The first page, if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(min_length = 1)]
     pub cursor: Option<String>,
     /// How many rows at most: 1 to 1,000, 100 by default. A page may have fewer.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -28,7 +28,7 @@ pub enum ParseNameError {
 /// apart by case, so they are kept in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, min_length = 1, max_length = 128, example = "anna")]
+#[schema(value_type = String, pattern = "^[^\\s\\x00-\\x1f\\x7f-\\x9f]{1,128}$", example = "anna")]
 pub struct AccountName(String);
 
 /// A group of operators that tasks can be kept for.

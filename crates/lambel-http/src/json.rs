@@ -312,9 +312,20 @@ mod tests {
         for (text, count) in [("68", 68), ("68.0", 68), ("6.8e1", 68), ("0.0", 0), ("2147483647", 2_147_483_647)] {
             assert_eq!(claim(text).map(|claim| claim.count).ok(), Some(count), "{text}");
         }
-        for text in
-            ["68.5", "-1", "-1.0", "2147483648", "4294967296", "1e300", "1e999", "NaN", "\"68\"", "true", "[68]", "null"]
-        {
+        for text in [
+            "68.5",
+            "-1",
+            "-1.0",
+            "2147483648",
+            "4294967296",
+            "1e300",
+            "1e999",
+            "NaN",
+            "\"68\"",
+            "true",
+            "[68]",
+            "null",
+        ] {
             assert!(claim(text).is_err(), "{text}");
         }
         let file = |bytes: &str| {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
+    collections::HashSet,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -180,19 +181,49 @@ fn the_openapi_document_is_the_one_that_is_published() {
 fn every_answer_of_every_operation_has_a_shape() {
     let document = serde_json::to_value(lambel_http::openapi()).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
-    let mut operations = 0;
+    let mut operations = HashSet::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
-            operations += 1;
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(operations.insert(id), "{id} is one operation");
+            let what = format!("{method} {path}");
             let responses = operation["responses"].as_object().unwrap();
-            assert!(responses.contains_key("default"), "{method} {path} has problems");
-            for response in responses.values() {
-                let content = response["content"].as_object().unwrap_or_else(|| panic!("{method} {path}"));
-                assert!(content.values().all(|media| media["schema"].is_object()), "{method} {path}");
+            let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+            let (query, body) = (parameters.iter().any(|p| p["in"] == "query"), operation.get("requestBody").is_some());
+            let mut expected = vec!["401", "403", "404", "429", "500", "503"];
+            expected.extend((query || body).then_some(["400", "422"]).iter().flatten());
+            expected.extend(body.then_some("413"));
+            for status in expected {
+                assert!(responses.contains_key(status), "{what} can answer with {status}");
+            }
+            assert!(!responses.contains_key("default"), "{what} says what it can answer with");
+            for (status, response) in responses {
+                let content = resolve(&document, response)["content"].as_object().unwrap_or_else(|| panic!("{what}"));
+                for (media_type, media) in content {
+                    let shape = resolve(&document, &media["schema"]);
+                    let named = shape["type"].is_string() || shape["allOf"].is_array();
+                    assert!(named, "{what} {status} {media_type}: {shape}");
+                }
+                let shape = |media_type: &str| content.get(media_type).map(|media| &media["schema"]["$ref"]);
+                if !status.starts_with('2') {
+                    let problem = json!("#/components/schemas/Problem");
+                    assert_eq!(shape("application/problem+json"), Some(&problem), "{what} {status}");
+                }
+                if ["401", "429", "500", "503"].contains(&status.as_str()) {
+                    let message = json!("#/components/schemas/GatewayMessage");
+                    assert_eq!(shape("application/json"), Some(&message), "{what} {status}");
+                }
             }
         }
     }
-    assert_eq!(operations, 19);
+    assert_eq!(operations.len(), 19);
+}
+
+fn resolve<'a>(document: &'a Value, part: &'a Value) -> &'a Value {
+    match part["$ref"].as_str() {
+        Some(place) => document.pointer(place.trim_start_matches('#')).unwrap_or_else(|| panic!("{place} is there")),
+        None => part,
+    }
 }
 
 #[tokio::test]
