@@ -24,32 +24,16 @@ from pathlib import Path
 import requests
 
 HERE = Path(__file__).resolve().parent
-ROLES = ["client", "operator", "admin", "stranger", "nobody"]
+# A machine is the one with the scope of a client; a stranger has an account and is in no group.
+ROLES = ["client", "operator", "admin", "machine", "stranger", "nobody"]
 
 
 class Api:
     """The interface, as one account sees it."""
 
-    def __init__(self, cloud, account):
+    def __init__(self, cloud, token=None):
         self.url = cloud["api_url"]
-        self.token = None
-        if account:
-            config = requests.get(f"{self.url}/config.json", timeout=20).json()
-            answer = requests.post(
-                config["sign_in_endpoint"],
-                headers={
-                    "content-type": "application/x-amz-json-1.1",
-                    "x-amz-target": "AWSCognitoIdentityProviderService.InitiateAuth",
-                },
-                json={
-                    "AuthFlow": "USER_PASSWORD_AUTH",
-                    "ClientId": config["user_pool_client_id"],
-                    "AuthParameters": {"USERNAME": account["name"], "PASSWORD": account["password"]},
-                },
-                timeout=20,
-            )
-            answer.raise_for_status()
-            self.token = answer.json()["AuthenticationResult"]["IdToken"]
+        self.token = token
 
     def call(self, method, path, body=None):
         headers = {"authorization": f"Bearer {self.token}"}
@@ -57,6 +41,37 @@ class Api:
         if not answer.ok:
             sys.exit(f"preparing failed: {method} {path}: {answer.status_code} {answer.text}")
         return answer.json()
+
+
+def sign_in(config, account):
+    """The ID token of a person."""
+    answer = requests.post(
+        config["sign_in_endpoint"],
+        headers={
+            "content-type": "application/x-amz-json-1.1",
+            "x-amz-target": "AWSCognitoIdentityProviderService.InitiateAuth",
+        },
+        json={
+            "AuthFlow": "USER_PASSWORD_AUTH",
+            "ClientId": config["user_pool_client_id"],
+            "AuthParameters": {"USERNAME": account["name"], "PASSWORD": account["password"]},
+        },
+        timeout=20,
+    )
+    answer.raise_for_status()
+    return answer.json()["AuthenticationResult"]["IdToken"]
+
+
+def sign_in_machine(config, machine):
+    """The access token of a machine."""
+    answer = requests.post(
+        config["token_endpoint"],
+        auth=(machine["client_id"], machine["client_secret"]),
+        data={"grant_type": "client_credentials"},
+        timeout=20,
+    )
+    answer.raise_for_status()
+    return answer.json()["access_token"]
 
 
 def picture(n):
@@ -192,6 +207,7 @@ def judge(role, seen):
         "client": ["/api/tasks"],
         "operator": ["/api/subtasks"],
         "admin": ["/api/tasks", "/api/operators"],
+        "machine": ["/api/tasks"],
         "stranger": [],
         "nobody": [],
     }[role]
@@ -221,33 +237,40 @@ def main():
     cloud = json.loads(Path(os.environ["LAMBEL_CLOUD"]).read_text())
     out = Path(os.environ["LAMBEL_PROBE_DIR"])
     out.mkdir(parents=True, exist_ok=True)
+    config = requests.get(f"{cloud['api_url']}/config.json", timeout=20).json()
     accounts = {account["name"]: account for account in cloud["accounts"]}
+    machines = {machine["name"]: machine for machine in cloud["machines"]}
     stranger = json.loads(os.environ["LAMBEL_PROBE_STRANGER"])
     api = {
-        "client": Api(cloud, accounts["client"]),
-        "operator": Api(cloud, accounts["operator-1"]),
-        "admin": Api(cloud, accounts["admin"]),
-        "stranger": Api(cloud, stranger),
-        "nobody": Api(cloud, None),
+        "client": Api(cloud, sign_in(config, accounts["client"])),
+        "operator": Api(cloud, sign_in(config, accounts["operator-1"])),
+        "admin": Api(cloud, sign_in(config, accounts["admin"])),
+        "machine": Api(cloud, sign_in_machine(config, machines["pipeline"])),
+        "stranger": Api(cloud, sign_in(config, stranger)),
+        "nobody": Api(cloud),
     }
-    labeller = Api(cloud, accounts["operator-2"])
+    labeller = Api(cloud, sign_in(config, accounts["operator-2"]))
     document = requests.get(f"{cloud['api_url']}/openapi.json", timeout=20).json()
     base = cloud["api_url"]
 
     running = {}
     for role in args.role or ROLES:
-        owner = api["client"] if role == "client" else api["admin"]
-        ids = prepare(owner, api["operator"], labeller, spare=20 if role in ("client", "admin") else 1)
+        makes_tasks = role in ("client", "admin", "machine")
+        owner = api[role] if makes_tasks else api["client"]
+        ids = prepare(owner, api["operator"], labeller, spare=10 if makes_tasks else 1)
         ids["labels"] = ["cat", "dog"]
         # Not the operators of this run: a paused one would see nothing but that.
         ids["operators"] = ["probe-a", "probe-b", "model:tiny@1"]
-        config = out / f"{role}.toml"
-        write_config(config, ids, api[role].token)
-        command = [Path(sys.executable).with_name("st"), "--config-file", config, "--no-color", "run"]
+        settings = out / f"{role}.toml"
+        write_config(settings, ids, api[role].token)
+        command = [Path(sys.executable).with_name("st"), "--config-file", settings, "--no-color", "run"]
         command += [f"{base}/openapi.json", "--url", base, "--seed", str(args.seed)]
-        command += ["--max-examples", str(args.examples), "--report", "har", "--report-har-path", out / f"{role}.har"]
+        command += ["--max-examples", str(args.examples), "--report-har-path", out / f"{role}.har"]
+        command += ["--report-json-path", out / f"{role}.json"]
         log = (out / f"{role}.log").open("w")
         environment = {**os.environ, "LAMBEL_PROBE_TOKEN": api[role].token or ""}
+        environment["SCHEMATHESIS_HOOKS"] = "probe_hooks"
+        environment["PYTHONPATH"] = str(HERE)
         running[role] = subprocess.Popen(
             list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=out, env=environment
         )
