@@ -95,6 +95,21 @@ macro_rules! text {
 text!(AccountName);
 text!(TeamName);
 
+/// How the groups of the user pool begin that stand for teams.
+const TEAM_GROUP: &str = "team:";
+
+impl TeamName {
+    /// The team that a group of the user pool stands for, if it stands for one.
+    pub fn of_group(group: &str) -> Option<Self> {
+        group.strip_prefix(TEAM_GROUP)?.parse().ok()
+    }
+
+    /// The group of the user pool that stands for the team.
+    pub fn group(&self) -> String {
+        format!("{TEAM_GROUP}{self}")
+    }
+}
+
 /// The operators that a task is open to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
