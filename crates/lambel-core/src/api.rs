@@ -3,11 +3,15 @@
 //! Requests refuse fields that they do not know. Fields that have nothing to say are left out of answers.
 
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::{Array, ArrayBuilder, Ref},
+};
 
 use crate::{
     AccountName, AuditEntry, ImageId, Label, OperatorId, TaskId, TeamName, Timestamp,
     consensus::{Confidence, Dispute},
+    limits,
     subtask::{Abstention, Refusal, SubtaskState},
     task::TaskState,
 };
@@ -20,7 +24,7 @@ pub struct CreateTask {
     #[schema(min_length = 1, max_length = 200, example = "cats and dogs")]
     pub name: String,
     /// The labels an image can get: 2 to 1,000, all different, each 1 to 256 characters.
-    #[schema(min_items = 2, max_items = 1000, value_type = Vec<Label>, example = json!(["cat", "dog"]))]
+    #[schema(schema_with = different_labels)]
     pub labels: Vec<String>,
     /// What operators should know: plain text, 20,000 characters at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,6 +40,18 @@ pub struct CreateTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100_000_000)]
     pub expected_images: Option<u64>,
+}
+
+/// The labels of a new task, for the OpenAPI document: the derive has no word for "all different".
+fn different_labels() -> Array {
+    ArrayBuilder::new()
+        .description(Some("The labels an image can get: 2 to 1,000, all different, each 1 to 256 characters."))
+        .items(Ref::from_schema_name("Label"))
+        .min_items(Some(2))
+        .max_items(Some(limits::LABELS_PER_TASK))
+        .unique_items(true)
+        .examples([serde_json::json!(["cat", "dog"])])
+        .build()
 }
 
 /// Who may label a task: either `everyone` is true, or at least one operator or team is named.

@@ -79,7 +79,10 @@ pub fn openapi() -> OpenApi {
     let token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
-        .description(Some("The ID token of the Cognito user pool that `/config.json` names."))
+        .description(Some(
+            "The ID token of a person, or the access token of a machine, from the Cognito user pool that \
+             `/config.json` names.",
+        ))
         .build();
     document
         .components
