@@ -20,8 +20,12 @@ use crate::{
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateTask {
-    /// What the task is called: 1 to 200 characters.
-    #[schema(min_length = 1, max_length = 200, example = "cats and dogs")]
+    /// What the task is called: 1 to 200 characters, none of them a control character, and not just space.
+    #[schema(
+        max_length = 200,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$",
+        example = "cats and dogs"
+    )]
     pub name: String,
     /// The labels an image can get: 2 to 1,000, all different, each 1 to 256 characters.
     #[schema(schema_with = different_labels)]
