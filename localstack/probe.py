@@ -200,6 +200,14 @@ def count(har, document, base):
     return seen
 
 
+def read_report(path):
+    """What schemathesis says of its run; None if it did not come to that."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError):
+        return None
+
+
 def judge(role, seen):
     """What is wrong with the answers of a run, beyond what schemathesis sees."""
     wrong = []
@@ -271,30 +279,42 @@ def main():
         environment = {**os.environ, "LAMBEL_PROBE_TOKEN": api[role].token or ""}
         environment["SCHEMATHESIS_HOOKS"] = "probe_hooks"
         environment["PYTHONPATH"] = str(HERE)
+        environment["LAMBEL_PROBE_IDS"] = json.dumps(ids)
         running[role] = subprocess.Popen(
             list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=out, env=environment
         )
     started = time.monotonic()
     failed = []
+    print(f"{'role':<10}{'operations':>11}{'cases':>7}{'failures':>10}{'seconds':>9}  answers")
     for role, process in running.items():
         try:
-            code = process.wait(max(1, args.seconds - (time.monotonic() - started)))
+            process.wait(max(1, args.seconds - (time.monotonic() - started)))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             failed.append(f"{role}: not done after {args.seconds} s")
             continue
-        seconds = time.monotonic() - started
+        report = read_report(out / f"{role}.json")
+        if not report:
+            failed.append(f"{role}: schemathesis ended with {process.returncode}, see {out / f'{role}.log'}")
+            continue
         seen = count(out / f"{role}.har", document, base)
+        (out / f"{role}.counts").write_text("".join(f"{name}: {dict(sorted(seen[name].items()))}\n" for name in sorted(seen)))
+        wrong = [f"{one['title']}: {', '.join(one['operations'])}" for one in report["failures"]]
+        wrong += [f"schemathesis failed: {one}" for one in report["errors"]]
+        wrong += judge(role, seen)
+        if report["operations"]["tested"] < report["operations"]["total"] or report["stop_reason"] != "completed":
+            wrong.append("not every operation was asked")
+        if process.returncode and not wrong:
+            wrong.append(f"schemathesis ended with {process.returncode}")
         total = sum((statuses for statuses in seen.values()), collections.Counter())
-        counts = ", ".join(f"{status}: {total[status]}" for status in sorted(total))
-        print(f"{role}: {total.total()} requests, {seconds:.0f} s ({counts})")
-        lines = [f"{name}: {dict(sorted(statuses.items()))}" for name, statuses in sorted(seen.items())]
-        (out / f"{role}.counts").write_text("\n".join(lines) + "\n")
-        wrong = judge(role, seen)
-        if code:
-            wrong.append(f"schemathesis found something: {out / f'{role}.log'}")
+        answers = " ".join(f"{status}:{total[status]}" for status in sorted(total))
+        tested, cases = report["operations"]["tested"], report["test_cases"]
+        seconds = report["running_time"]
+        print(f"{role:<10}{tested:>11}{cases['generated']:>7}{len(wrong):>10}{seconds:>9.0f}  {answers}")
         failed += [f"{role}: {what}" for what in wrong]
+        if wrong:
+            failed.append(f"{role}: what was asked is in {out / role}.log, .counts and .har")
     for what in failed:
         print(f"FAIL {what}")
     return 1 if failed else 0

@@ -15,7 +15,7 @@ use crate::python::Venv;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Requests made up for each operation and role, besides those that the document gives rise to by itself
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 20)]
     examples: u32,
     /// What the made-up requests come from: the same number asks the same things
     #[arg(long, default_value_t = 1)]
