@@ -26,6 +26,8 @@ import requests
 HERE = Path(__file__).resolve().parent
 # A machine is the one with the scope of a client; a stranger has an account and is in no group.
 ROLES = ["client", "operator", "admin", "machine", "stranger", "nobody"]
+# Who is let in nowhere need not be asked each limit of each field.
+LET_IN_NOWHERE = ["stranger", "nobody"]
 
 
 class Api:
@@ -275,6 +277,8 @@ def main():
         command += [f"{base}/openapi.json", "--url", base, "--seed", str(args.seed)]
         command += ["--max-examples", str(args.examples), "--report-har-path", out / f"{role}.har"]
         command += ["--report-json-path", out / f"{role}.json"]
+        if role in LET_IN_NOWHERE:
+            command += ["--phases", "examples,fuzzing"]
         log = (out / f"{role}.log").open("w")
         environment = {**os.environ, "LAMBEL_PROBE_TOKEN": api[role].token or ""}
         environment["SCHEMATHESIS_HOOKS"] = "probe_hooks"
