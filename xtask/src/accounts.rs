@@ -9,7 +9,7 @@ use crate::cloud::Cloud;
 use crate::deploy::{Deployment, aws};
 use crate::step::read;
 
-/// One account, its only group, and its password, which is no secret.
+/// One account, its only group (none, if that is empty), and its password, which is no secret.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Account {
     pub(crate) name: String,
@@ -26,6 +26,11 @@ pub(crate) fn test_accounts() -> Vec<Account> {
             password: format!("Local-password-1-of-{name}"),
         })
         .into()
+}
+
+/// Somebody with an account and in no group.
+pub(crate) fn stranger() -> Account {
+    Account { name: "stranger".to_owned(), group: String::new(), password: "Local-password-1-of-stranger".to_owned() }
 }
 
 /// A program that signs in with a client id and a secret, and its only scope.
@@ -118,7 +123,8 @@ pub(crate) fn create(cloud: Cloud, deployment: &Deployment) -> Result<()> {
     })
 }
 
-fn create_one(cloud: Cloud, pool: &str, Account { name, group, password }: &Account) -> Result<()> {
+/// Makes one account, unless it is there.
+pub(crate) fn create_one(cloud: Cloud, pool: &str, Account { name, group, password }: &Account) -> Result<()> {
     let call = |action: &str, options: &[&str]| {
         read(aws(cloud).args(["cognito-idp", action, "--user-pool-id", pool, "--username", name]).args(options))
     };
@@ -127,7 +133,9 @@ fn create_one(cloud: Cloud, pool: &str, Account { name, group, password }: &Acco
         Err(error) if !error.to_string().contains("UsernameExistsException") => return Err(error),
         _ => {}
     }
-    call("admin-add-user-to-group", &["--group-name", group])?;
+    if !group.is_empty() {
+        call("admin-add-user-to-group", &["--group-name", group])?;
+    }
     // Last, since it makes the account one that is there.
     call("admin-set-user-password", &["--password", password, "--permanent"])?;
     Ok(())

@@ -144,9 +144,9 @@ fn apply_env(command: &mut Command, port: u16) {
         .env("SAM_CLI_TELEMETRY", "0");
 }
 
-/// Stops the emulators of this checkout, also a test's that was kept.
+/// Stops the emulators of this checkout, also those that were kept after tests.
 pub(crate) fn down_all(wipe: bool) -> Result<()> {
-    for instance in [Instance::dev()?, Instance::test()?] {
+    for instance in [Instance::dev()?, Instance::test()?, Instance::probe()?] {
         stop(&instance)?;
         if wipe {
             wipe_data(&instance)?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::{self, Account, Machine};
@@ -61,6 +61,39 @@ pub(crate) fn up(instance: &Instance, port: Option<u16>) -> Result<(Deployment, 
     let (cloud, _child) = cloud::start(instance, port, Life::Free)?;
     let package = package::build(instance)?;
     Ok((deploy(instance, cloud, &package)?, package))
+}
+
+/// Runs `work` on a local cloud that is started for it, empty, and stopped when it is done: unless it shall be kept.
+pub(crate) fn on_an_empty_cloud<T>(
+    instance: &Instance,
+    keep: bool,
+    work: impl FnOnce(Cloud, &Deployment, &Package) -> Result<T>,
+) -> Result<T> {
+    if let Some(running) = cloud::running(instance) {
+        bail!(
+            "a local cloud for this ({}) is running on port {}: it was kept, or another run is using it. \
+             Stop it with `cargo xtask down`",
+            instance.name,
+            running.port
+        );
+    }
+    Venv::Cloud.install()?;
+    Venv::Tools.install()?;
+    let package = package::build(instance)?;
+    cloud::wipe_data(instance)?;
+    let life = if keep { Life::Free } else { Life::Tethered };
+    let (cloud, child) = cloud::start(instance, Some(cloud::free_port()?), life)?;
+    let result = deploy(instance, cloud, &package).and_then(|deployment| work(cloud, &deployment, &package));
+    if keep {
+        eprintln!("the local cloud stays: {}; `cargo xtask down` stops it", instance.cloud_json().display());
+    } else {
+        cloud::stop(instance)?;
+        // The child is ours to collect, and its standard input to close.
+        if let Some(mut child) = child {
+            child.wait()?;
+        }
+    }
+    result
 }
 
 /// Deploys a package and writes `cloud.json`.

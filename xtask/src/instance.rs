@@ -1,7 +1,7 @@
 //! Where things lie: `.lambel/venv/` is shared, and each local cloud, an *instance*, has a folder.
 //!
 //! ```text
-//! .lambel/venv/{cloud,tools,scan} the Python environments
+//! .lambel/venv/{cloud,tools,scan,probe} the Python environments
 //! .lambel/tools                 programs built by cargo
 //! .lambel/<instance>/data       tables, objects and queues of the local cloud
 //!                   /logs       what the emulator and every tool printed
@@ -33,6 +33,11 @@ impl Instance {
     /// The one that `test` starts afresh.
     pub(crate) fn test() -> Result<Self> {
         Self::named("test")
+    }
+
+    /// The one that `probe` starts afresh.
+    pub(crate) fn probe() -> Result<Self> {
+        Self::named("probe")
     }
 
     fn named(name: &'static str) -> Result<Self> {

@@ -1,4 +1,4 @@
-//! The developer's commands: `cargo xtask up | down | demo | bench | test | check | package`.
+//! The developer's commands: `cargo xtask up | down | demo | bench | test | probe | check | package`.
 //!
 //! What they make lies in the ignored folder `.lambel/` of the checkout, see [`instance`].
 //! They know AWS only through its command line, so that `xtask` itself builds in seconds.
@@ -12,6 +12,7 @@ mod deny;
 mod deploy;
 mod instance;
 mod package;
+mod probe;
 mod python;
 mod step;
 mod template;
@@ -47,6 +48,8 @@ enum Command {
     Bench(bench::Args),
     /// Run all tests, on a local cloud of their own
     Test(test::Args),
+    /// Ask the interface good and bad things of every kind, as each role, on a local cloud of its own
+    Probe(probe::Args),
     /// Formatting, lints, documentation, the template and the rights in it, dependencies
     Check,
     /// Build the functions and lay them out beside the template, ready to deploy
@@ -77,6 +80,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Demo(args) => demo::run(&args)?,
         Command::Bench(args) => return bench::run(&args),
         Command::Test(args) => return test::run(&args),
+        Command::Probe(args) => return probe::run(&args),
         Command::Check => return check::run(),
         Command::Package => {
             let package = package::build(&Instance::dev()?)?;

@@ -18,6 +18,8 @@ pub(crate) enum Venv {
     Tools,
     /// What scans the template.
     Scan,
+    /// What asks the interface good and bad things.
+    Probe,
 }
 
 impl Venv {
@@ -26,6 +28,7 @@ impl Venv {
             Venv::Cloud => "cloud",
             Venv::Tools => "tools",
             Venv::Scan => "scan",
+            Venv::Probe => "probe",
         }
     }
 

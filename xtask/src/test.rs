@@ -2,12 +2,10 @@
 
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::cloud::{self, Life};
-use crate::deploy::deploy;
+use crate::deploy;
 use crate::instance::{Instance, root};
-use crate::package;
 use crate::python::Venv;
 
 /// How to run the tests.
@@ -23,20 +21,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let instance = Instance::test()?;
-    if let Some(running) = cloud::running(&instance) {
-        bail!(
-            "a local cloud for tests is running (port {}): it was kept, or other tests are using it. \
-             Stop it with `cargo xtask down`",
-            running.port
-        );
-    }
-    Venv::Cloud.install()?;
-    Venv::Tools.install()?;
-    let package = package::build(&instance)?;
-    cloud::wipe_data(&instance)?;
-    let life = if args.keep { Life::Free } else { Life::Tethered };
-    let (cloud, child) = cloud::start(&instance, Some(cloud::free_port()?), life)?;
-    let result = deploy(&instance, cloud, &package).and_then(|_| {
+    let status = deploy::on_an_empty_cloud(&instance, args.keep, |cloud, _, package| {
         let mut command = Command::new(env!("CARGO"));
         cloud.apply_to(&mut command);
         command.current_dir(root()).arg("test").args(&args.cargo);
@@ -54,15 +39,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             .env("LAMBEL_AWS", Venv::Tools.bin("aws"))
             .status()
             .context("failed to start cargo test")
-    });
-    if args.keep {
-        eprintln!("the local cloud stays: {}; `cargo xtask down` stops it", instance.cloud_json().display());
-    } else {
-        cloud::stop(&instance)?;
-        // The child is ours to collect, and its standard input to close.
-        if let Some(mut child) = child {
-            child.wait()?;
-        }
-    }
-    Ok(if result?.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

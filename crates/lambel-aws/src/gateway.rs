@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use lambda_http::{RequestExt, request::RequestContext};
-use lambel_service::{Caller, Role, caller::team_of_group};
+use lambel_core::TeamName;
+use lambel_service::{Caller, Role};
 
 /// The caller whose token the gateway has checked. None where the route has no authorizer.
 pub fn caller<B>(request: &lambda_http::http::Request<B>) -> Option<Caller> {
@@ -13,7 +14,7 @@ pub fn caller<B>(request: &lambda_http::http::Request<B>) -> Option<Caller> {
     // An ID token calls it one way, an access token the other; a machine has its id for a name.
     let name = claims.get("cognito:username").or_else(|| claims.get("username")).unwrap_or(subject);
     let groups = claims.get("cognito:groups").map_or("", String::as_str);
-    let teams = list(groups).filter_map(team_of_group);
+    let teams = list(groups).filter_map(TeamName::of_group);
     Some(Caller::new(subject, roles(claims)).named(name.parse().ok()).in_teams(teams))
 }
 
@@ -63,7 +64,7 @@ mod tests {
         assert_eq!(groups("[other]"), []);
         assert_eq!(groups(""), []);
         assert_eq!(of(&[("sub", "b3c1"), ("token_use", "id")]), []);
-        let teams: Vec<_> = list("[operators team:birds team:Bad]").filter_map(team_of_group).collect();
+        let teams: Vec<_> = list("[operators team:birds team:Bad]").filter_map(TeamName::of_group).collect();
         assert_eq!(teams.iter().map(ToString::to_string).collect::<Vec<_>>(), ["birds"]);
     }
 

@@ -7,12 +7,15 @@ use std::{collections::HashMap, sync::Arc};
 use lambel_aws::{Aws, DynamoStore, Usage, setting};
 use lambel_core::{
     ImageId, Subtask, TaskId,
-    api::{Claim, CreateTask, PolicyFields, SubmitVotes, SubmittedVote, VoteOutcome},
+    api::{
+        AnnounceFiles, AudienceFields, Claim, CreateTask, FileAnnouncement, ImagesQuery, LeaseRef, PageQuery,
+        PolicyFields, ReturnLeases, SealTask, SubmitVotes, SubmittedVote, VoteOutcome,
+    },
     subtask::{Picture, Preview},
 };
 use lambel_memory::{MemoryMessages, MemoryObjects};
 use lambel_service::{
-    Caller, Role,
+    Caller, Error, Role,
     operate::Operators,
     ports::{ObjectKey, Store, SystemClock},
     tasks::Tasks,
@@ -162,4 +165,72 @@ async fn a_batch_of_images_is_one_transaction_and_one_send() {
     assert!(validator.validate(&keys).await.is_empty());
     assert_eq!(world.store.meter().take().requests, requests(&[("GetItem", 1), ("TransactWriteItems", 1)]));
     assert_eq!(world.messages.take_new_subtasks().len(), 1);
+}
+
+/// Somebody else's task is as one that does not exist: in what is said, and in what is read before it is said.
+/// Else an answer that takes longer would tell the two apart.
+#[tokio::test]
+async fn what_is_not_yours_costs_what_is_not_there() {
+    let world = World::new().await;
+    let theirs = world.open_task(3, 2, 100).await;
+    let kept = world.open_task(3, 2, 100).await;
+    let only = AudienceFields { everyone: false, operators: vec!["ada".into()], teams: Vec::new() };
+    world.tasks.open_to(&Caller::new("alice", [Role::Client]), kept, &only).await.unwrap();
+    let none = TaskId::random();
+    let image = ImageId::of(&0_u32.to_be_bytes());
+    let mallory = Caller::new("mallory", [Role::Client]);
+    let (tasks, page) = (&world.tasks, PageQuery::default());
+    let files = AnnounceFiles {
+        files: vec![FileAnnouncement {
+            name: "a.png".into(),
+            bytes: 9,
+            media_type: "image/png".into(),
+            sha256: image.to_string(),
+        }],
+    };
+
+    let everyone = AudienceFields { everyone: true, ..AudienceFields::default() };
+    let images = ImagesQuery::default();
+    let as_client = async |task: TaskId| {
+        let mut seen = Vec::new();
+        let mut note = |what: &'static str, error: Option<Error>| {
+            let said = error.map(|error| error.to_string()).unwrap_or_default();
+            seen.push((what, said, world.store.meter().take().requests));
+        };
+        world.store.meter().take();
+        note("show", tasks.show(&mallory, task).await.err());
+        note("images", tasks.images(&mallory, task, &images).await.err());
+        note("image", tasks.image(&mallory, task, image).await.err());
+        note("results", tasks.results(&mallory, task, &page).await.err());
+        note("audit", tasks.audit(&mallory, task, &page).await.err());
+        note("announce", tasks.announce(&mallory, task, &files).await.err());
+        note("seal", tasks.seal(&mallory, task, &SealTask { images: 2 }).await.err());
+        note("open to", tasks.open_to(&mallory, task, &everyone).await.err());
+        note("cancel", tasks.cancel(&mallory, task).await.err());
+        seen
+    };
+    let (of_theirs, of_none) = (as_client(theirs).await, as_client(none).await);
+    assert_eq!(of_theirs, of_none);
+    for (what, said, requests) in of_none {
+        assert_eq!(said, "there is no task with this id", "{what}");
+        assert_eq!(requests.values().sum::<u64>(), 1, "{what}: {requests:?}");
+    }
+
+    let as_operator = async |task: TaskId| {
+        world.store.meter().take();
+        let claim = world.operators.claim(&operator(7), &Claim { task: Some(task), count: 5 }).await;
+        let claim = (claim.map(drop).unwrap_err().to_string(), world.store.meter().take().requests);
+        let vote = SubmittedVote { task, image, label: Some("cat".into()), abstain: None, elapsed_ms: None };
+        let vote =
+            world.operators.vote(&operator(7), &SubmitVotes { votes: vec![vote] }).await.unwrap().votes.remove(0);
+        let vote = ((vote.outcome, vote.code, vote.detail), world.store.meter().take().requests);
+        let lease = ReturnLeases { subtasks: vec![LeaseRef { task, image }] };
+        let back = world.operators.give_back(&operator(7), &lease).await.map(|answer| answer.returned);
+        let back = (back.map_err(|error| error.to_string()), world.store.meter().take().requests);
+        (claim, vote, back)
+    };
+    let (of_kept, of_none) = (as_operator(kept).await, as_operator(none).await);
+    assert_eq!(of_kept, of_none);
+    assert_eq!(of_none.0.0, "there is no task with this id");
+    assert_eq!(of_none.1.0.1.as_deref(), Some("task-not-found"));
 }

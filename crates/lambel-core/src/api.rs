@@ -3,11 +3,15 @@
 //! Requests refuse fields that they do not know. Fields that have nothing to say are left out of answers.
 
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::{Array, ArrayBuilder, Ref},
+};
 
 use crate::{
-    AuditEntry, ImageId, Label, OperatorId, TaskId, Timestamp,
+    AccountName, AuditEntry, ImageId, Label, OperatorId, TaskId, TeamName, Timestamp,
     consensus::{Confidence, Dispute},
+    limits,
     subtask::{Abstention, Refusal, SubtaskState},
     task::TaskState,
 };
@@ -16,11 +20,15 @@ use crate::{
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateTask {
-    /// What the task is called: 1 to 200 characters.
-    #[schema(min_length = 1, max_length = 200, example = "cats and dogs")]
+    /// What the task is called: 1 to 200 characters, none of them a control character, and not just space.
+    #[schema(
+        max_length = 200,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$",
+        example = "cats and dogs"
+    )]
     pub name: String,
     /// The labels an image can get: 2 to 1,000, all different, each 1 to 256 characters.
-    #[schema(min_items = 2, max_items = 1000, example = json!(["cat", "dog"]))]
+    #[schema(schema_with = different_labels)]
     pub labels: Vec<String>,
     /// What operators should know: plain text, 20,000 characters at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,6 +46,18 @@ pub struct CreateTask {
     pub expected_images: Option<u64>,
 }
 
+/// The labels of a new task, for the OpenAPI document: the derive has no word for "all different".
+fn different_labels() -> Array {
+    ArrayBuilder::new()
+        .description(Some("The labels an image can get: 2 to 1,000, all different, each 1 to 256 characters."))
+        .items(Ref::from_schema_name("Label"))
+        .min_items(Some(2))
+        .max_items(Some(limits::LABELS_PER_TASK))
+        .unique_items(true)
+        .examples([serde_json::json!(["cat", "dog"])])
+        .build()
+}
+
 /// Who may label a task: either `everyone` is true, or at least one operator or team is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -47,11 +67,11 @@ pub struct AudienceFields {
     pub everyone: bool,
     /// Operators, by the names that they sign in with (for a machine: its client id); 200 at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 200)]
+    #[schema(max_items = 200, value_type = Vec<AccountName>)]
     pub operators: Vec<String>,
     /// Teams: the groups of the user pool that are called `team:` and the name; 50 at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 50)]
+    #[schema(max_items = 50, value_type = Vec<TeamName>)]
     pub teams: Vec<String>,
 }
 
@@ -156,6 +176,7 @@ pub struct TaskPage {
 pub struct PageQuery {
     /// Where the page begins: the `next` of the page before. The first page, if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(min_length = 1)]
     pub cursor: Option<String>,
     /// How many rows at most: 1 to 1,000, 100 by default. A page may have fewer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -297,6 +318,7 @@ pub struct ImagesQuery {
     pub state: Option<ImageState>,
     /// Where the page begins: the `next` of the page before. The first page, if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(min_length = 1)]
     pub cursor: Option<String>,
     /// How many rows at most: 1 to 1,000, 100 by default. A page may have fewer.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -28,7 +28,7 @@ pub enum ParseNameError {
 /// apart by case, so they are kept in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, min_length = 1, max_length = 128, example = "anna")]
+#[schema(value_type = String, pattern = "^[^\\s\\x00-\\x1f\\x7f-\\x9f]{1,128}$", example = "anna")]
 pub struct AccountName(String);
 
 /// A group of operators that tasks can be kept for.
@@ -94,6 +94,21 @@ macro_rules! text {
 
 text!(AccountName);
 text!(TeamName);
+
+/// How the groups of the user pool begin that stand for teams.
+const TEAM_GROUP: &str = "team:";
+
+impl TeamName {
+    /// The team that a group of the user pool stands for, if it stands for one.
+    pub fn of_group(group: &str) -> Option<Self> {
+        group.strip_prefix(TEAM_GROUP)?.parse().ok()
+    }
+
+    /// The group of the user pool that stands for the team.
+    pub fn group(&self) -> String {
+        format!("{TEAM_GROUP}{self}")
+    }
+}
 
 /// The operators that a task is open to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -112,7 +112,7 @@ macro_rules! party {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
-        #[schema(value_type = String, min_length = 1, max_length = 128,
+        #[schema(value_type = String, pattern = "^[A-Za-z0-9._:@-]{1,128}$",
             example = "b3c1d7a2-8a52-4f0e-9d55-0f3d1a2b4c5d")]
         pub struct $name(String);
 

@@ -9,7 +9,11 @@ use crate::limits;
 
 /// One label of a task: text without control characters and without space at its ends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
-#[schema(value_type = String, min_length = 1, max_length = 256, example = "cat")]
+#[schema(
+    value_type = String,
+    pattern = "^[^\\s\\x00-\\x1f\\x7f-\\x9f]([^\\x00-\\x1f\\x7f-\\x9f]{0,254}[^\\s\\x00-\\x1f\\x7f-\\x9f])?$",
+    example = "cat"
+)]
 pub struct Label(String);
 
 impl Label {

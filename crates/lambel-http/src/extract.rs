@@ -9,7 +9,10 @@ use lambel_core::{ImageId, OperatorId, ParseIdError, TaskId, limits};
 use lambel_service::{Caller, Error};
 use serde::de::DeserializeOwned;
 
-use crate::problem::{BAD_REQUEST, BODY_TOO_LARGE, INVALID, NOT_SIGNED_IN, Problem};
+use crate::{
+    json,
+    problem::{BAD_REQUEST, BODY_TOO_LARGE, INVALID, NOT_SIGNED_IN, Problem},
+};
 
 /// Who asks.
 pub(crate) struct SignedIn(pub(crate) Caller);
@@ -23,7 +26,8 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
     }
 }
 
-/// The body: JSON of a known shape.
+/// The body: JSON of a known shape. What `Content-Type` says is not looked at: there is nothing but JSON, and a
+/// browser that was tricked into sending a form has no token to send with it.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
@@ -32,7 +36,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Problem> {
         let too_large = |_| Problem::new(BODY_TOO_LARGE, format!("a body has {} bytes at most", limits::BODY_BYTES));
         let bytes = to_bytes(request.into_body(), limits::BODY_BYTES).await.map_err(too_large)?;
-        let value = serde_json::from_slice(&bytes).map_err(|error| Problem::new(BAD_REQUEST, error.to_string()))?;
+        let value = json::from_slice(&bytes).map_err(|error| Problem::new(BAD_REQUEST, error.to_string()))?;
         Ok(Self(value))
     }
 }

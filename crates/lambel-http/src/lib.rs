@@ -5,7 +5,9 @@
 //! is put into the request by whoever checked the token, as an extension of type [`Caller`]; without one every
 //! route under `/api` answers 401.
 
+mod answers;
 mod extract;
+mod json;
 mod operators;
 mod pages;
 mod problem;
@@ -24,7 +26,7 @@ use axum::{
 use lambel_core::{api::PublicConfig, limits};
 use lambel_service::{operate::Operators, pace::Pace, supervise::Supervisors, tasks::Tasks};
 use utoipa::openapi::{
-    InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
+    ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 use utoipa_axum::router::OpenApiRouter;
@@ -80,7 +82,8 @@ pub fn openapi() -> OpenApi {
              vote. Errors are problem documents (RFC 9457); unknown fields are refused.",
         ))
         .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()));
-    let frame = OpenApiBuilder::new().info(info.build()).build();
+    let parts = answers::parts(ComponentsBuilder::new()).build();
+    let frame = OpenApiBuilder::new().info(info.build()).components(Some(parts)).build();
     let routes = OpenApiRouter::<()>::with_openapi(frame)
         .merge(without_state(tasks::routes().into_openapi()))
         .merge(without_state(operators::routes().into_openapi()))
@@ -89,7 +92,10 @@ pub fn openapi() -> OpenApi {
     let token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
-        .description(Some("The ID token of the Cognito user pool that `/config.json` names."))
+        .description(Some(
+            "The ID token of a person, or the access token of a machine, from the Cognito user pool that \
+             `/config.json` names.",
+        ))
         .build();
     document
         .components

@@ -1,13 +1,12 @@
 //! The routes of operators.
 
 use axum::{Json, extract::State};
-use lambel_core::api::{
-    Claim, ClaimAnswer, Problem as ProblemBody, ReturnAnswer, ReturnLeases, SubmitVotes, VoteAnswer, WorkAnswer,
-};
+use lambel_core::api::{Claim, ClaimAnswer, ReturnAnswer, ReturnLeases, SubmitVotes, VoteAnswer, WorkAnswer};
 use lambel_service::operate::Operators;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    answers::{Bare, Claims, Returns, Votes},
     extract::{JsonBody, SignedIn},
     problem::Problem,
 };
@@ -24,7 +23,7 @@ pub(crate) fn routes() -> OpenApiRouter<Operators> {
     post, path = "/api/subtasks/claims", tag = "subtasks", request_body = Claim,
     responses(
         (status = 200, description = "What to label", body = ClaimAnswer),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        Claims,
     )
 )]
 async fn claim(
@@ -40,7 +39,7 @@ async fn claim(
     delete, path = "/api/subtasks/claims", tag = "subtasks", request_body = ReturnLeases,
     responses(
         (status = 200, description = "What was given back", body = ReturnAnswer),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        Returns,
     )
 )]
 async fn give_back(
@@ -59,7 +58,7 @@ async fn give_back(
     post, path = "/api/subtasks/labels", tag = "subtasks", request_body = SubmitVotes,
     responses(
         (status = 200, description = "What became of each vote", body = VoteAnswer),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        Votes,
     )
 )]
 async fn vote(
@@ -75,7 +74,7 @@ async fn vote(
     get, path = "/api/subtasks/work", tag = "subtasks",
     responses(
         (status = 200, description = "The tasks, the oldest first", body = WorkAnswer),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        Bare,
     )
 )]
 async fn work(State(operators): State<Operators>, SignedIn(caller): SignedIn) -> Result<Json<WorkAnswer>, Problem> {

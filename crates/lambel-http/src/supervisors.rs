@@ -1,11 +1,15 @@
 //! The routes of admins: what they do about operators.
 
 use axum::{Json, extract::State};
-use lambel_core::api::{AuditPage, OperatorView, PageQuery, PauseOperator, Problem as ProblemBody};
+use lambel_core::{
+    OperatorId,
+    api::{AuditPage, OperatorView, PageQuery, PauseOperator},
+};
 use lambel_service::supervise::Supervisors;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    answers::{OfOperator, OperatorBy, PageOfOperator},
     extract::{JsonBody, OperatorOf, Params, SignedIn},
     problem::Problem,
 };
@@ -18,11 +22,11 @@ pub(crate) fn routes() -> OpenApiRouter<Supervisors> {
 ///
 /// For admins. An operator of whom nothing was ever said is not paused.
 #[utoipa::path(
-    get, path = "/api/operators/{operator}", tag = "operators",
-    params(("operator" = String, Path, description = "The operator")),
+    get, path = "/api/operators/{operator}", operation_id = "show_operator", tag = "operators",
+    params(("operator" = OperatorId, Path, description = "The operator")),
     responses(
         (status = 200, description = "The operator", body = OperatorView),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        OfOperator,
     )
 )]
 async fn show(
@@ -39,10 +43,10 @@ async fn show(
 /// Votes that they have given stay.
 #[utoipa::path(
     put, path = "/api/operators/{operator}/pause", tag = "operators", request_body = PauseOperator,
-    params(("operator" = String, Path, description = "The operator")),
+    params(("operator" = OperatorId, Path, description = "The operator")),
     responses(
         (status = 200, description = "The operator is paused", body = OperatorView),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        OperatorBy,
     )
 )]
 async fn pause(
@@ -59,10 +63,10 @@ async fn pause(
 /// For admins.
 #[utoipa::path(
     delete, path = "/api/operators/{operator}/pause", tag = "operators",
-    params(("operator" = String, Path, description = "The operator")),
+    params(("operator" = OperatorId, Path, description = "The operator")),
     responses(
         (status = 200, description = "The operator may work", body = OperatorView),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        OfOperator,
     )
 )]
 async fn resume(
@@ -77,11 +81,11 @@ async fn resume(
 ///
 /// For admins.
 #[utoipa::path(
-    get, path = "/api/operators/{operator}/audit", tag = "operators",
-    params(("operator" = String, Path, description = "The operator"), PageQuery),
+    get, path = "/api/operators/{operator}/audit", operation_id = "audit_operator", tag = "operators",
+    params(("operator" = OperatorId, Path, description = "The operator"), PageQuery),
     responses(
         (status = 200, description = "A page of the trail, the newest first", body = AuditPage),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        PageOfOperator,
     )
 )]
 async fn audit(

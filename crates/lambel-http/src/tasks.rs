@@ -7,9 +7,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use lambel_core::{
+    ImageId, TaskId,
     api::{
         AnnounceFiles, AudienceFields, AuditPage, CreateTask, Grants, ImagePage, ImageView, ImagesQuery, PageQuery,
-        Problem as ProblemBody, ResultPage, SealTask, TaskPage, TaskView,
+        ResultPage, SealTask, TaskPage, TaskView,
     },
     limits,
 };
@@ -17,6 +18,7 @@ use lambel_service::{results::cursor_of, tasks::Tasks};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    answers::{Change, ChangeBy, Create, OfImage, OfTask, Page, PageOfTask, Seal},
     extract::{ImageOf, JsonBody, Params, SignedIn, TaskOf},
     problem::Problem,
 };
@@ -42,7 +44,7 @@ pub(crate) fn routes() -> OpenApiRouter<Tasks> {
     post, path = "/api/tasks", tag = "tasks", request_body = CreateTask,
     responses(
         (status = 201, description = "The task was made", body = TaskView),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        Create,
     )
 )]
 async fn create(
@@ -58,7 +60,7 @@ async fn create(
     get, path = "/api/tasks", tag = "tasks", params(PageQuery),
     responses(
         (status = 200, description = "A page of tasks", body = TaskPage),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        Page,
     )
 )]
 async fn list(
@@ -71,10 +73,10 @@ async fn list(
 
 /// Show a task with its exact progress
 #[utoipa::path(
-    get, path = "/api/tasks/{task}", tag = "tasks", params(("task" = String, Path, description = "The task")),
+    get, path = "/api/tasks/{task}", tag = "tasks", params(("task" = TaskId, Path, description = "The task")),
     responses(
         (status = 200, description = "The task", body = TaskView),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        OfTask,
     )
 )]
 async fn show(
@@ -89,10 +91,10 @@ async fn show(
 ///
 /// Nothing is handed out any more. What was decided stays readable.
 #[utoipa::path(
-    delete, path = "/api/tasks/{task}", tag = "tasks", params(("task" = String, Path, description = "The task")),
+    delete, path = "/api/tasks/{task}", tag = "tasks", params(("task" = TaskId, Path, description = "The task")),
     responses(
         (status = 200, description = "The task is cancelled", body = TaskView),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        Change,
     )
 )]
 async fn cancel(
@@ -108,10 +110,10 @@ async fn cancel(
 /// Each file is judged alone. Announcing a file again is how an upload whose address has expired goes on.
 #[utoipa::path(
     post, path = "/api/tasks/{task}/uploads", tag = "tasks", request_body = AnnounceFiles,
-    params(("task" = String, Path, description = "The task")),
+    params(("task" = TaskId, Path, description = "The task")),
     responses(
         (status = 200, description = "What to do with each file", body = Grants),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        ChangeBy,
     )
 )]
 async fn announce(
@@ -128,10 +130,10 @@ async fn announce(
 /// The task completes when they have all arrived and all are decided. Another number corrects the first.
 #[utoipa::path(
     post, path = "/api/tasks/{task}/seal", tag = "tasks", request_body = SealTask,
-    params(("task" = String, Path, description = "The task")),
+    params(("task" = TaskId, Path, description = "The task")),
     responses(
         (status = 200, description = "The task is sealed, or complete already", body = TaskView),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        Seal,
     )
 )]
 async fn seal(
@@ -148,10 +150,10 @@ async fn seal(
 /// What was leased to others stays theirs until the lease ends.
 #[utoipa::path(
     put, path = "/api/tasks/{task}/audience", tag = "tasks", request_body = AudienceFields,
-    params(("task" = String, Path, description = "The task")),
+    params(("task" = TaskId, Path, description = "The task")),
     responses(
         (status = 200, description = "The task is open to these operators", body = TaskView),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        ChangeBy,
     )
 )]
 async fn open_to(
@@ -166,10 +168,10 @@ async fn open_to(
 /// Read who did what with a task
 #[utoipa::path(
     get, path = "/api/tasks/{task}/audit", tag = "tasks",
-    params(("task" = String, Path, description = "The task"), PageQuery),
+    params(("task" = TaskId, Path, description = "The task"), PageQuery),
     responses(
         (status = 200, description = "A page of the trail, the newest first", body = AuditPage),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        PageOfTask,
     )
 )]
 async fn audit(
@@ -186,10 +188,10 @@ async fn audit(
 /// Pages of a rare state may be short, or empty, before the last.
 #[utoipa::path(
     get, path = "/api/tasks/{task}/images", tag = "tasks",
-    params(("task" = String, Path, description = "The task"), ImagesQuery),
+    params(("task" = TaskId, Path, description = "The task"), ImagesQuery),
     responses(
         (status = 200, description = "A page of images", body = ImagePage),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        PageOfTask,
     )
 )]
 async fn images(
@@ -204,10 +206,10 @@ async fn images(
 /// Show one image with its votes
 #[utoipa::path(
     get, path = "/api/tasks/{task}/images/{image}", tag = "tasks",
-    params(("task" = String, Path, description = "The task"), ("image" = String, Path, description = "The image")),
+    params(("task" = TaskId, Path, description = "The task"), ("image" = ImageId, Path, description = "The image")),
     responses(
         (status = 200, description = "The image", body = ImageView),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        OfImage,
     )
 )]
 async fn image(
@@ -225,12 +227,12 @@ async fn image(
 /// answer and a header `Link` to the rest.
 #[utoipa::path(
     get, path = "/api/tasks/{task}/results", tag = "tasks",
-    params(("task" = String, Path, description = "The task"), PageQuery),
+    params(("task" = TaskId, Path, description = "The task"), PageQuery),
     responses(
         (status = 200, description = "A page of rows; a row a line as JSON Lines", content(
             (ResultPage = "application/json"), (String = "application/x-ndjson"),
         ), headers(("Link" = String, description = "JSON Lines only: `<?cursor=…>; rel=\"next\"`, if there is more"))),
-        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json"),
+        PageOfTask,
     )
 )]
 async fn results(
@@ -240,8 +242,7 @@ async fn results(
     Params(mut query): Params<PageQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let accepts = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains(JSON_LINES));
-    if !headers.get_all(header::ACCEPT).iter().any(accepts) {
+    if !wants_lines(&headers) {
         return Ok(Json(tasks.results(&caller, task, &query).await?).into_response());
     }
     let limit = query.limit;
@@ -282,6 +283,26 @@ async fn results(
         response.headers_mut().insert(header::LINK, link);
     }
     Ok(response)
+}
+
+/// Whether JSON Lines are named in `Accept`, and wanted no less than JSON. Who takes anything gets JSON.
+fn wants_lines(headers: &HeaderMap) -> bool {
+    let (mut lines, mut json) = (0.0, 0.0);
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    for range in accept.flat_map(|value| value.split(',')) {
+        let mut words = range.split(';').map(str::trim);
+        let media_type = words.next().unwrap_or_default();
+        let quality = words
+            .filter_map(|word| word.split_once('='))
+            .find(|(name, _)| name.eq_ignore_ascii_case("q"))
+            .map_or(1.0, |(_, quality)| quality.parse::<f32>().unwrap_or(0.0));
+        if media_type.eq_ignore_ascii_case(JSON_LINES) {
+            lines = quality;
+        } else if media_type.eq_ignore_ascii_case("application/json") {
+            json = quality;
+        }
+    }
+    lines > 0.0 && lines >= json
 }
 
 /// A cursor as part of an address.

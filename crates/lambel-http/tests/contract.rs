@@ -2,164 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod support;
 
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-    http::{Method, Request, StatusCode},
-};
-use lambel_core::{ImageId, api::PublicConfig, limits};
+use std::{collections::HashSet, path::Path, time::Duration};
+
+use axum::http::{Method, StatusCode};
+use lambel_core::{ImageId, limits};
 use lambel_http::Caller;
-use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore};
-use lambel_service::{
-    Role, open::Opener, operate::Operators, pace::Pace, ports::ObjectKey, supervise::Supervisors, tasks::Tasks,
-    validate::Validator,
-};
+use lambel_service::Role;
 use serde_json::{Value, json};
-use tower::ServiceExt;
-
-struct World {
-    tasks: Router,
-    operators: Router,
-    objects: Arc<MemoryObjects>,
-    messages: Arc<MemoryMessages>,
-    validator: Validator,
-    opener: Opener,
-}
-
-struct Answer {
-    status: StatusCode,
-    media_type: String,
-    link: Option<String>,
-    retry_after: Option<String>,
-    text: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
-    }
-
-    /// The problem document, checked for its shape.
-    fn problem(&self) -> String {
-        assert_eq!(self.media_type, "application/problem+json", "{}", self.text);
-        let body = self.json();
-        assert_eq!(body["status"], self.status.as_u16());
-        assert!(body["title"].is_string() && body["detail"].is_string());
-        body["type"].as_str().unwrap().strip_prefix("/problems/").unwrap().to_owned()
-    }
-}
-
-fn alice() -> Option<Caller> {
-    Some(Caller::new("alice", [Role::Client]))
-}
-
-fn admin() -> Option<Caller> {
-    Some(Caller::new("root", [Role::Admin]))
-}
-
-fn operator(n: usize) -> Option<Caller> {
-    Some(Caller::new(format!("op-{n}"), [Role::Operator]))
-}
-
-impl World {
-    fn new() -> Self {
-        let store = Arc::new(MemoryStore::default());
-        let objects = Arc::new(MemoryObjects::default());
-        let messages = Arc::new(MemoryMessages::default());
-        let clock = Arc::new(ManualClock::new());
-        let config = PublicConfig {
-            region: "eu-central-1".into(),
-            user_pool_id: "pool".into(),
-            user_pool_client_id: "client".into(),
-            sign_in_endpoint: "http://localhost".into(),
-            token_endpoint: None,
-            version: "0".into(),
-        };
-        Self {
-            tasks: lambel_http::tasks_app(
-                Tasks::new(store.clone(), objects.clone(), clock.clone()),
-                Pace::new(store.clone(), clock.clone()),
-                config,
-            ),
-            operators: lambel_http::operators_app(
-                Operators::new(store.clone(), objects.clone(), clock.clone()),
-                Supervisors::new(store.clone(), clock.clone()),
-                Pace::new(store.clone(), clock.clone()),
-            ),
-            validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
-            opener: Opener::new(store, objects.clone(), clock.clone()),
-            objects,
-            messages,
-        }
-    }
-
-    async fn send(&self, caller: Option<Caller>, method: Method, path: &str, body: Option<Value>) -> Answer {
-        self.send_text(caller, method, path, body.map(|body| body.to_string()).unwrap_or_default(), "*/*").await
-    }
-
-    async fn send_text(
-        &self,
-        caller: Option<Caller>,
-        method: Method,
-        path: &str,
-        body: String,
-        accept: &str,
-    ) -> Answer {
-        let mut request = Request::builder().method(method).uri(path).header("accept", accept);
-        if let Some(caller) = caller {
-            request = request.extension(caller);
-        }
-        let request = request.body(Body::from(body)).unwrap();
-        let of_operators = ["/api/subtasks", "/api/operators"].iter().any(|prefix| path.starts_with(prefix));
-        let app = if of_operators { &self.operators } else { &self.tasks };
-        let response = app.clone().oneshot(request).await.unwrap();
-        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-        assert_eq!(header("x-content-type-options").as_deref(), Some("nosniff"));
-        let (media_type, link) = (header("content-type").unwrap_or_default(), header("link"));
-        let retry_after = header("retry-after");
-        let status = response.status();
-        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        Answer { status, media_type, link, retry_after, text: String::from_utf8(bytes.to_vec()).unwrap() }
-    }
-
-    async fn task(&self) -> String {
-        let body = json!({"name": "t", "labels": ["cat", "dog"], "policy": {"quorum": 1}});
-        let answer = self.send(alice(), Method::POST, "/api/tasks", Some(body)).await;
-        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
-        answer.json()["task"].as_str().unwrap().to_owned()
-    }
-
-    async fn upload(&self, task: &str, n: u32) {
-        let files: Vec<_> = lambel_samples::numbered(n, 1).collect();
-        let announced: Vec<_> = files
-            .iter()
-            .map(|(name, bytes)| {
-                json!({"name": name, "bytes": bytes.len(), "media_type": "image/png", "sha256": ImageId::of(bytes)})
-            })
-            .collect();
-        let path = format!("/api/tasks/{task}/uploads");
-        let answer = self.send(alice(), Method::POST, &path, Some(json!({ "files": announced }))).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
-        let key = |bytes: &[u8]| ObjectKey { task: task.parse().unwrap(), image: ImageId::of(bytes) };
-        let keys: Vec<_> = files.iter().map(|(_, bytes)| key(bytes)).collect();
-        for (_, bytes) in files {
-            self.objects.upload(key(&bytes), bytes);
-        }
-        assert!(self.validator.validate(&keys).await.is_empty());
-        for message in self.messages.take_new_subtasks() {
-            self.opener
-                .open(&serde_json::to_string(&message).unwrap(), Instant::now() + Duration::from_secs(60))
-                .await
-                .unwrap();
-        }
-    }
-}
+use support::{World, admin, alice, operator};
 
 /// The document is a file of the repository, so that a change of the interface shows in the diff.
 /// `LAMBEL_BLESS=1` writes it anew.
@@ -181,19 +33,49 @@ fn the_openapi_document_is_the_one_that_is_published() {
 fn every_answer_of_every_operation_has_a_shape() {
     let document = serde_json::to_value(lambel_http::openapi()).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
-    let mut operations = 0;
+    let mut operations = HashSet::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
-            operations += 1;
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(operations.insert(id), "{id} is one operation");
+            let what = format!("{method} {path}");
             let responses = operation["responses"].as_object().unwrap();
-            assert!(responses.contains_key("default"), "{method} {path} has problems");
-            for response in responses.values() {
-                let content = response["content"].as_object().unwrap_or_else(|| panic!("{method} {path}"));
-                assert!(content.values().all(|media| media["schema"].is_object()), "{method} {path}");
+            let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+            let (query, body) = (parameters.iter().any(|p| p["in"] == "query"), operation.get("requestBody").is_some());
+            let mut expected = vec!["401", "403", "404", "429", "500", "503"];
+            expected.extend((query || body).then_some(["400", "422"]).iter().flatten());
+            expected.extend(body.then_some("413"));
+            for status in expected {
+                assert!(responses.contains_key(status), "{what} can answer with {status}");
+            }
+            assert!(!responses.contains_key("default"), "{what} says what it can answer with");
+            for (status, response) in responses {
+                let content = resolve(&document, response)["content"].as_object().unwrap_or_else(|| panic!("{what}"));
+                for (media_type, media) in content {
+                    let shape = resolve(&document, &media["schema"]);
+                    let named = shape["type"].is_string() || shape["allOf"].is_array();
+                    assert!(named, "{what} {status} {media_type}: {shape}");
+                }
+                let shape = |media_type: &str| content.get(media_type).map(|media| &media["schema"]["$ref"]);
+                if !status.starts_with('2') {
+                    let problem = json!("#/components/schemas/Problem");
+                    assert_eq!(shape("application/problem+json"), Some(&problem), "{what} {status}");
+                }
+                if ["401", "429", "500", "503"].contains(&status.as_str()) {
+                    let message = json!("#/components/schemas/GatewayMessage");
+                    assert_eq!(shape("application/json"), Some(&message), "{what} {status}");
+                }
             }
         }
     }
-    assert_eq!(operations, 19);
+    assert_eq!(operations.len(), 19);
+}
+
+fn resolve<'a>(document: &'a Value, part: &'a Value) -> &'a Value {
+    match part["$ref"].as_str() {
+        Some(place) => document.pointer(place.trim_start_matches('#')).unwrap_or_else(|| panic!("{place} is there")),
+        None => part,
+    }
 }
 
 #[tokio::test]
@@ -217,6 +99,7 @@ async fn nothing_under_api_answers_without_a_caller() {
 async fn bad_requests_get_a_problem_that_names_what_is_wrong() {
     let world = World::new();
     let task = world.task().await;
+    let before = world.stored();
     let good = json!({"name": "t", "labels": ["cat", "dog"]});
     let with = |key: &str, value: Value| {
         let mut body = good.clone();
@@ -242,7 +125,7 @@ async fn bad_requests_get_a_problem_that_names_what_is_wrong() {
         assert!(answer.text.contains(says), "{says}: {}", answer.text);
     }
     for text in ["", "{", "[]", "null"] {
-        let answer = world.send_text(alice(), Method::POST, "/api/tasks", text.into(), "*/*").await;
+        let answer = world.send_text(alice(), Method::POST, "/api/tasks", text, "*/*").await;
         assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (400, "bad-request"), "{text}");
     }
     let huge = format!("{{\"name\":\"{}\"}}", "x".repeat(1_000_000));
@@ -264,6 +147,7 @@ async fn bad_requests_get_a_problem_that_names_what_is_wrong() {
     assert_eq!((put.status.as_u16(), put.problem().as_str()), (405, "method-not-allowed"));
     let claim = world.send(operator(1), Method::POST, "/api/subtasks/claims", Some(json!({"count": 101}))).await;
     assert_eq!((claim.status.as_u16(), claim.problem().as_str()), (422, "invalid"));
+    assert_eq!(world.stored(), before, "nothing of it is stored");
 }
 
 #[tokio::test]
@@ -344,10 +228,13 @@ async fn who_asks_without_end_gets_429_and_when_to_go_on() {
     let refused = world.send(alice(), Method::GET, "/api/tasks", None).await;
     assert_eq!((refused.status.as_u16(), refused.problem().as_str()), (429, "too-many-requests"));
     assert!(refused.text.contains("300 requests in 10 seconds"), "{}", refused.text);
-    let seconds: u32 = refused.retry_after.unwrap().parse().unwrap();
+    let seconds: u32 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=10).contains(&seconds), "{seconds}");
     let other = world.send(Some(Caller::new("bob", [Role::Client])), Method::GET, "/api/tasks", None).await;
     assert_eq!(other.status, StatusCode::OK);
+    world.clock.pass(Duration::from_secs(seconds.into()));
+    let again = world.send(alice(), Method::GET, "/api/tasks", None).await;
+    assert_eq!(again.status, StatusCode::OK, "the header says when");
 }
 
 #[tokio::test]
@@ -380,9 +267,8 @@ async fn who_may_label_is_said_when_a_task_is_made_and_later() {
 async fn every_answer_has_the_security_headers() {
     let world = World::new();
     for path in ["/", "/config.json", "/openapi.json", "/api/tasks", "/nothing", "/problems/invalid"] {
-        let request = Request::builder().uri(path).extension(alice().unwrap()).body(Body::empty()).unwrap();
-        let response = world.tasks.clone().oneshot(request).await.unwrap();
-        let header = |name: &str| response.headers().get(name).map_or("", |value| value.to_str().unwrap());
+        let answer = world.send(alice(), Method::GET, path, None).await;
+        let header = |name: &str| answer.header(name).unwrap_or_default();
         assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(header("referrer-policy"), "no-referrer", "{path}");
         assert_eq!(header("x-frame-options"), "DENY", "{path}");
@@ -422,19 +308,20 @@ async fn the_job_over_http() {
     assert!(page["next"].is_string());
 
     let lines = |path: String| {
-        world.send_text(alice(), Method::GET, Box::leak(path.into_boxed_str()), String::new(), "application/x-ndjson")
+        world.send_text(alice(), Method::GET, Box::leak(path.into_boxed_str()), "", "application/x-ndjson")
     };
     let whole = lines(path.clone()).await;
-    assert_eq!((whole.media_type.as_str(), whole.link.as_deref()), ("application/x-ndjson", None));
+    assert_eq!((whole.media_type(), whole.header("link")), ("application/x-ndjson", None));
     let rows: Vec<Value> = whole.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), 5);
     assert_eq!(rows.iter().filter(|row| row["label"] == "dog").count(), 4);
     let part = lines(format!("{path}?limit=3")).await;
     assert_eq!(part.text.lines().count(), 3);
-    let link = part.link.unwrap();
+    let link = part.header("link").unwrap();
     let query = link.strip_prefix('<').and_then(|rest| rest.split_once('>')).unwrap().0;
     let rest = lines(format!("{path}{query}")).await;
-    assert_eq!((part.text + &rest.text, rest.link), (whole.text, None), "the parts make the whole");
+    assert_eq!(rest.header("link"), None);
+    assert_eq!(part.text.clone() + &rest.text, whole.text, "the parts make the whole");
 
     let sealed =
         world.send(alice(), Method::POST, &format!("/api/tasks/{task}/seal"), Some(json!({"images": 5}))).await;
@@ -451,7 +338,7 @@ async fn the_job_over_http() {
 async fn the_open_pages() {
     let world = World::new();
     let start = world.send(None, Method::GET, "/", None).await;
-    assert!(start.media_type.starts_with("text/html") && start.text.contains("Lambel"));
+    assert!(start.media_type().starts_with("text/html") && start.text.contains("Lambel"));
     let document = world.send(None, Method::GET, "/openapi.json", None).await;
     assert_eq!(document.json(), serde_json::to_value(lambel_http::openapi()).unwrap());
     let config = world.send(None, Method::GET, "/config.json", None).await;

@@ -53,19 +53,6 @@ pub struct Caller {
     teams: Vec<TeamName>,
 }
 
-/// How the groups of the user pool begin that stand for teams.
-const TEAM: &str = "team:";
-
-/// The team that a group of the user pool stands for.
-pub fn team_of_group(group: &str) -> Option<TeamName> {
-    group.strip_prefix(TEAM)?.parse().ok()
-}
-
-/// The group of the user pool that stands for a team.
-pub fn group_of_team(team: &TeamName) -> String {
-    format!("{TEAM}{team}")
-}
-
 impl Caller {
     /// A caller by the `sub` of their token and the roles that it gives them.
     pub fn new(subject: impl Into<String>, roles: impl IntoIterator<Item = Role>) -> Self {

@@ -50,10 +50,11 @@ impl Supervisors {
     /// which mends a pause that was stopped in the middle.
     pub async fn pause(&self, caller: &Caller, operator: &OperatorId, request: &PauseOperator) -> Result<OperatorView> {
         caller.admin()?;
-        let reason = request.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
+        let reason = request.reason.as_deref();
         if reason.is_some_and(|reason| reason.chars().count() > limits::PAUSE_REASON_CHARS) {
             return Err(Error::invalid("reason", format!("{} characters at most", limits::PAUSE_REASON_CHARS)));
         }
+        let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
         let deed = Deed::OperatorPaused { reason: reason.map(ToOwned::to_owned) };
         let now = self.clock.now();
         let standing = self.change(caller, operator, deed, |standing| standing.pause(now)).await?;

@@ -45,7 +45,10 @@ impl Tasks {
     pub async fn create(&self, caller: &Caller, request: &CreateTask) -> Result<TaskView> {
         let owner = caller.client()?;
         let name = request.name.trim();
-        if name.is_empty() || name.chars().count() > limits::TASK_NAME_CHARS || name.chars().any(char::is_control) {
+        if name.is_empty()
+            || request.name.chars().count() > limits::TASK_NAME_CHARS
+            || name.chars().any(char::is_control)
+        {
             let detail = format!("1 to {} characters, none of them a control character", limits::TASK_NAME_CHARS);
             return Err(Error::invalid("name", detail));
         }

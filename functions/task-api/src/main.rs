@@ -12,7 +12,8 @@ async fn main() -> Result<(), Error> {
     start_logging();
     let aws = Aws::from_env().await;
     let store = DynamoStore::new(&aws, setting("TASKS_TABLE")?, setting("SUBTASKS_TABLE")?);
-    let objects = S3Objects::new(&aws, setting("UPLOADS_BUCKET")?, setting("PREVIEWS_BUCKET")?);
+    // No previews: they are shown to operators only.
+    let objects = S3Objects::new(&aws, setting("UPLOADS_BUCKET")?, "");
     store.warm_up().await;
     let config = PublicConfig {
         region: aws.region(),

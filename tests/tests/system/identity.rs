@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_cognitoidentityprovider::types::{ExplicitAuthFlowsType, TimeUnitsType, TokenValidityUnitsType};
 use hmac::{Hmac, KeyInit, Mac};
 use lambel_client::{Client, ClientError, Machine, SignIn, SignInError, TokenSource};
-use lambel_core::api::{Claim, PageQuery, PolicyFields, VoteOutcome};
+use lambel_core::api::{AudienceFields, Claim, CreateTask, PageQuery, PolicyFields, VoteOutcome};
 use lambel_system_tests::{Cloud, Terminal, TestMachine, User, pictures};
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -243,6 +243,55 @@ async fn a_second_factor_is_asked_for_once_it_is_there() -> Result<()> {
     assert!(enable_totp(&terminal, code_now).await?.1);
     terminal.lambel(0, &["admin", "user", "reset-totp", &user.name]).await?;
     terminal.lambel_with(0, &login, &[password]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_admin_puts_people_into_teams() -> Result<()> {
+    let cloud = Cloud::running()?;
+    let terminal = Terminal::new(&cloud)?;
+    let name = format!("test-{}", uuid::Uuid::now_v7());
+    // A name that no group has yet; it takes 40 characters at most.
+    let team = format!("t{}", uuid::Uuid::now_v7().simple());
+    let password = ("LAMBEL_PASSWORD", "Password-of-a-team-1");
+    let add = ["admin", "user", "add", &name, "--group", "operators", "--team", &team];
+    let made = &terminal.lambel_with(0, &add, &[password]).await?[0];
+    assert_eq!(made["teams"], serde_json::json!([team]));
+    // Again, now that the team is there.
+    terminal.lambel_with(0, &add, &[password]).await?;
+    let teams = || async {
+        let listed = terminal.lambel(0, &["admin", "user", "list"]).await?;
+        let account = listed.into_iter().find(|account| account["name"] == name.as_str()).context("it is listed")?;
+        anyhow::Ok((account["groups"].clone(), account["teams"].clone()))
+    };
+    assert_eq!(teams().await?, (serde_json::json!(["operators"]), serde_json::json!([team])));
+
+    let client = cloud.client().await?;
+    let audience = AudienceFields { everyone: false, operators: Vec::new(), teams: vec![team.clone()] };
+    let request = CreateTask {
+        name: "for a team".to_owned(),
+        labels: vec!["cat".to_owned(), "dog".to_owned()],
+        instructions: None,
+        policy: None,
+        audience: Some(audience),
+        expected_images: None,
+    };
+    let task = client.client.create_task(&request).await?.task;
+    client.fill(task, &pictures(1, 43)).await?;
+    let sign_in = SignIn::new(&config(&cloud).await?)?;
+    let sees_it = async || {
+        let session = sign_in.with_password(&name, password.1).await?;
+        let operator = client.client.signed_in(TokenSource::session(sign_in.clone(), session));
+        anyhow::Ok(operator.work().await?.tasks.iter().any(|work| work.task == task))
+    };
+    assert!(sees_it().await?);
+    terminal.lambel(0, &["admin", "user", "revoke", &name, "--team", &team]).await?;
+    assert_eq!(teams().await?, (serde_json::json!(["operators"]), serde_json::json!([])));
+    assert!(!sees_it().await?);
+    terminal
+        .lambel_with(2, &["admin", "user", "add", &name, "--group", "operators", "--team", "No Team"], &[password])
+        .await?;
+    terminal.lambel(2, &["admin", "user", "revoke", &name]).await?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use aws_sdk_cognitoidentityprovider::{
         SoftwareTokenMfaSettingsType, TimeUnitsType, TokenValidityUnitsType, UserPoolClientType,
     },
 };
-use lambel_core::api::PublicConfig;
+use lambel_core::{TeamName, api::PublicConfig};
 
 use super::user::Group;
 use crate::exit::{Exit, Failure, Outcome};
@@ -39,6 +39,7 @@ pub(crate) enum Life {
 pub(super) struct Account {
     pub(super) name: String,
     pub(super) groups: Vec<&'static str>,
+    pub(super) teams: Vec<TeamName>,
     pub(super) enabled: bool,
     /// Whether its password is a temporary one.
     pub(super) temporary: bool,
@@ -108,16 +109,52 @@ impl Pool {
         }
         // Last: an account without groups can do nothing.
         for group in groups {
-            self.client
-                .admin_add_user_to_group()
-                .user_pool_id(&self.id)
-                .username(name)
-                .group_name(group.as_str())
-                .send()
-                .await
-                .map_err(|error| failure("put the account into its group", error))?;
+            self.join(name, group.as_str()).await?;
         }
         Ok(created)
+    }
+
+    async fn join(&self, name: &str, group: &str) -> Outcome {
+        let join = self.client.admin_add_user_to_group().user_pool_id(&self.id).username(name).group_name(group);
+        join.send().await.map(drop).map_err(|error| failure("put the account into its group", error))
+    }
+
+    /// Puts an account into teams. A team that is not there is made by its first member.
+    pub(super) async fn join_teams(&self, name: &str, teams: &[TeamName]) -> Outcome {
+        for team in teams {
+            let made = self.client.create_group().user_pool_id(&self.id).group_name(team.group()).send().await;
+            match made {
+                Ok(_) => {}
+                Err(error) if error.code() == Some("GroupExistsException") => {}
+                Err(error) => return Err(failure("make the team", error)),
+            }
+            self.join(name, &team.group()).await?;
+        }
+        Ok(())
+    }
+
+    /// All teams, by name.
+    async fn teams(&self) -> Outcome<Vec<TeamName>> {
+        let mut teams = Vec::new();
+        let mut pages = self.client.list_groups().user_pool_id(&self.id).into_paginator().items().send();
+        while let Some(group) = pages.next().await {
+            let group = group.map_err(|error| failure("list the teams", error))?;
+            teams.extend(group.group_name.as_deref().and_then(TeamName::of_group));
+        }
+        teams.sort_unstable();
+        Ok(teams)
+    }
+
+    /// The names of the accounts in a group.
+    async fn members(&self, group: &str) -> Outcome<Vec<String>> {
+        let mut members = Vec::new();
+        let users = self.client.list_users_in_group().user_pool_id(&self.id).group_name(group);
+        let mut pages = users.into_paginator().items().send();
+        while let Some(user) = pages.next().await {
+            let user = user.map_err(|error| failure("list the members of a group", error))?;
+            members.extend(user.username);
+        }
+        Ok(members)
     }
 
     /// All accounts, by name.
@@ -128,27 +165,32 @@ impl Pool {
             let user = user.map_err(|error| failure("list the accounts", error))?;
             let name = user.username.unwrap_or_default();
             let temporary = user.user_status.is_some_and(|status| status.as_str() == "FORCE_CHANGE_PASSWORD");
-            accounts.insert(name.clone(), Account { name, groups: Vec::new(), enabled: user.enabled, temporary });
+            let (groups, teams) = (Vec::new(), Vec::new());
+            accounts.insert(name.clone(), Account { name, groups, teams, enabled: user.enabled, temporary });
         }
-        // By group: there are three of those, and there may be many accounts.
+        // By group: there are three of those and some teams, and there may be many accounts.
         for group in Group::ALL {
-            let members = self.client.list_users_in_group().user_pool_id(&self.id).group_name(group.as_str());
-            let mut pages = members.into_paginator().items().send();
-            while let Some(user) = pages.next().await {
-                let user = user.map_err(|error| failure("list the members of a group", error))?;
-                if let Some(account) = user.username.and_then(|name| accounts.get_mut(&name)) {
+            for name in self.members(group.as_str()).await? {
+                if let Some(account) = accounts.get_mut(&name) {
                     account.groups.push(group.as_str());
+                }
+            }
+        }
+        for team in self.teams().await? {
+            for name in self.members(&team.group()).await? {
+                if let Some(account) = accounts.get_mut(&name) {
+                    account.teams.push(team.clone());
                 }
             }
         }
         Ok(accounts.into_values().collect())
     }
 
-    /// Takes groups away from an account.
-    pub(super) async fn leave_groups(&self, name: &str, groups: &[Group]) -> Outcome {
-        for group in groups {
+    /// Takes groups and teams away from an account.
+    pub(super) async fn leave(&self, name: &str, groups: &[Group], teams: &[TeamName]) -> Outcome {
+        for group in groups.iter().map(|group| group.as_str().to_owned()).chain(teams.iter().map(TeamName::group)) {
             let leave = self.client.admin_remove_user_from_group().user_pool_id(&self.id).username(name);
-            let left = leave.group_name(group.as_str()).send().await;
+            let left = leave.group_name(group).send().await;
             left.map_err(|error| failure("take the account out of its group", error))?;
         }
         Ok(())

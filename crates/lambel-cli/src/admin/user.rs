@@ -1,6 +1,7 @@
 //! `lambel admin user`: the accounts of people.
 
 use clap::ValueEnum;
+use lambel_core::TeamName;
 use serde_json::json;
 
 use super::{Life, PoolArgs};
@@ -11,11 +12,11 @@ const TEMPORARY_CHARS: usize = 16;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum UserCommand {
-    /// Make an account, or set password and groups of one that is there
+    /// Make an account, or set the password of one that is there and put it into groups and teams
     Add(AddArgs),
-    /// List the accounts and their groups
+    /// List the accounts, their groups and their teams
     List(PoolArgs),
-    /// Take groups away from an account, and sign it out everywhere
+    /// Take groups and teams away from an account, and sign it out everywhere
     Revoke(RevokeArgs),
     /// Let nobody sign in with an account any more, and sign it out everywhere
     Disable(NameArgs),
@@ -36,6 +37,10 @@ pub(crate) struct AddArgs {
     /// What the account may do; once for each group
     #[arg(long = "group", value_enum, required = true, value_name = "GROUP")]
     groups: Vec<Group>,
+    /// A team whose tasks the account may label, if it is in the group operators; once for each. A new name is a
+    /// new team
+    #[arg(long = "team", value_name = "TEAM")]
+    teams: Vec<TeamName>,
     /// Read the password from standard input [otherwise: LAMBEL_PASSWORD, else asked for]
     #[arg(long)]
     password_stdin: bool,
@@ -51,8 +56,11 @@ pub(crate) struct RevokeArgs {
     #[command(flatten)]
     of: NameArgs,
     /// What the account may no longer do; once for each group
-    #[arg(long = "group", value_enum, required = true, value_name = "GROUP")]
+    #[arg(long = "group", value_enum, required_unless_present = "teams", value_name = "GROUP")]
     groups: Vec<Group>,
+    /// Which team the account leaves; once for each team
+    #[arg(long = "team", value_name = "TEAM")]
+    teams: Vec<TeamName>,
 }
 
 #[derive(clap::Args)]
@@ -123,15 +131,25 @@ fn done(context: &Context, name: &str, what: &str, but: Option<&str>) -> Outcome
     })
 }
 
-fn tidy(mut groups: Vec<Group>) -> (Vec<Group>, Vec<&'static str>) {
-    groups.sort_unstable();
-    groups.dedup();
-    let names = groups.iter().map(|group| group.as_str()).collect();
-    (groups, names)
+fn tidy<T: Ord>(mut names: Vec<T>) -> Vec<T> {
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn names(groups: &[Group]) -> Vec<&'static str> {
+    groups.iter().map(|group| group.as_str()).collect()
+}
+
+/// Groups and teams, for people.
+fn listed(groups: &[&'static str], teams: &[TeamName]) -> String {
+    let teams = teams.iter().map(|team| format!("team {team}"));
+    groups.iter().map(|&group| group.to_owned()).chain(teams).collect::<Vec<_>>().join(", ")
 }
 
 async fn add(context: &Context, args: AddArgs) -> Outcome {
-    let (groups, names) = tidy(args.groups);
+    let (groups, teams) = (tidy(args.groups), tidy(args.teams));
+    let names = names(&groups);
     let pool = args.pool.pool(context).await?;
     let (password, life) = if args.temporary {
         (password::random(TEMPORARY_CHARS), Life::Temporary)
@@ -139,13 +157,15 @@ async fn add(context: &Context, args: AddArgs) -> Outcome {
         (password::read(args.password_stdin, &format!("Password for {}: ", args.name))?, Life::Lasting)
     };
     let created = pool.ensure_account(&args.name, &password, life, &groups).await?;
-    let mut shown = json!({"name": args.name, "groups": names, "user_pool": pool.id, "created": created});
+    pool.join_teams(&args.name, &teams).await?;
+    let mut shown =
+        json!({"name": args.name, "groups": names, "teams": teams, "user_pool": pool.id, "created": created});
     if life == Life::Temporary {
         shown["temporary_password"] = password.as_str().into();
     }
     context.out.show(&shown, |_| {
         let what = if created { "made" } else { "was there already; set the password" };
-        let line = format!("{}: {what}, in {}", args.name, names.join(", "));
+        let line = format!("{}: {what}, in {}", args.name, listed(&names, &teams));
         match life {
             Life::Lasting => line,
             Life::Temporary => {
@@ -168,18 +188,19 @@ async fn list(context: &Context, pool: PoolArgs) -> Outcome {
                 (true, true) => "has not chosen a password yet",
                 (true, false) => "",
             };
-            vec![account.name, account.groups.join(", "), state.to_owned()]
+            vec![account.name, listed(&account.groups, &account.teams), state.to_owned()]
         })
         .collect();
     if rows.is_empty() { Ok(()) } else { context.out.line(&columns(&rows)) }
 }
 
-async fn revoke(context: &Context, RevokeArgs { of, groups }: RevokeArgs) -> Outcome {
-    let (groups, names) = tidy(groups);
+async fn revoke(context: &Context, RevokeArgs { of, groups, teams }: RevokeArgs) -> Outcome {
+    let (groups, teams) = (tidy(groups), tidy(teams));
+    let names = names(&groups);
     let pool = of.pool.pool(context).await?;
-    pool.leave_groups(&of.name, &groups).await?;
+    pool.leave(&of.name, &groups, &teams).await?;
     pool.sign_out(&of.name).await?;
-    context.out.show(&json!({"name": of.name, "done": "revoked", "groups": names}), |_| {
-        format!("{}: no longer in {}, and signed out; {UNTIL_THEN}", of.name, names.join(", "))
+    context.out.show(&json!({"name": of.name, "done": "revoked", "groups": names, "teams": teams}), |_| {
+        format!("{}: no longer in {}, and signed out; {UNTIL_THEN}", of.name, listed(&names, &teams))
     })
 }

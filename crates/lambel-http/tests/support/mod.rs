@@ -1,0 +1,173 @@
+//! The interface over the use cases in memory, for the tests.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Method, Request, StatusCode},
+};
+use lambel_core::{ImageId, api::PublicConfig};
+use lambel_http::Caller;
+use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore};
+use lambel_service::{
+    Role, open::Opener, operate::Operators, pace::Pace, ports::ObjectKey, supervise::Supervisors, tasks::Tasks,
+    validate::Validator,
+};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+/// The interface over the use cases in memory, and what belongs to it.
+pub(crate) struct World {
+    tasks: Router,
+    operators: Router,
+    store: Arc<MemoryStore>,
+    objects: Arc<MemoryObjects>,
+    messages: Arc<MemoryMessages>,
+    pub(crate) clock: Arc<ManualClock>,
+    validator: Validator,
+    opener: Opener,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn media_type(&self) -> &str {
+        self.header("content-type").unwrap_or_default()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// The problem document, checked for its shape.
+    pub(crate) fn problem(&self) -> String {
+        assert_eq!(self.media_type(), "application/problem+json", "{}", self.text);
+        let body = self.json();
+        assert_eq!(body["status"], self.status.as_u16());
+        assert!(body["title"].is_string() && body["detail"].is_string());
+        body["type"].as_str().unwrap().strip_prefix("/problems/").unwrap().to_owned()
+    }
+}
+
+pub(crate) fn alice() -> Option<Caller> {
+    Some(Caller::new("alice", [Role::Client]))
+}
+
+pub(crate) fn admin() -> Option<Caller> {
+    Some(Caller::new("root", [Role::Admin]))
+}
+
+pub(crate) fn operator(n: usize) -> Option<Caller> {
+    Some(Caller::new(format!("op-{n}"), [Role::Operator]))
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let objects = Arc::new(MemoryObjects::default());
+        let messages = Arc::new(MemoryMessages::default());
+        let clock = Arc::new(ManualClock::new());
+        let config = PublicConfig {
+            region: "eu-central-1".into(),
+            user_pool_id: "pool".into(),
+            user_pool_client_id: "client".into(),
+            sign_in_endpoint: "http://localhost".into(),
+            token_endpoint: None,
+            version: "0".into(),
+        };
+        Self {
+            tasks: lambel_http::tasks_app(
+                Tasks::new(store.clone(), objects.clone(), clock.clone()),
+                Pace::new(store.clone(), clock.clone()),
+                config,
+            ),
+            operators: lambel_http::operators_app(
+                Operators::new(store.clone(), objects.clone(), clock.clone()),
+                Supervisors::new(store.clone(), clock.clone()),
+                Pace::new(store.clone(), clock.clone()),
+            ),
+            validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
+            opener: Opener::new(store.clone(), objects.clone(), clock.clone()),
+            store,
+            objects,
+            messages,
+            clock,
+        }
+    }
+
+    pub(crate) async fn send(&self, caller: Option<Caller>, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.send_text(caller, method, path, body.map(|body| body.to_string()).unwrap_or_default(), "*/*").await
+    }
+
+    pub(crate) async fn send_text(
+        &self,
+        caller: Option<Caller>,
+        method: Method,
+        path: &str,
+        body: impl Into<Body>,
+        accept: &str,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header("accept", accept);
+        if let Some(caller) = caller {
+            request = request.extension(caller);
+        }
+        let request = request.body(body.into()).unwrap();
+        let of_operators = ["/api/subtasks", "/api/operators"].iter().any(|prefix| path.starts_with(prefix));
+        let app = if of_operators { &self.operators } else { &self.tasks };
+        let response = app.clone().oneshot(request).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let answer = Answer { status, headers, text: String::from_utf8(bytes.to_vec()).unwrap() };
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        answer
+    }
+
+    /// All that is stored, to be compared.
+    pub(crate) fn stored(&self) -> String {
+        format!("{:?}", self.store)
+    }
+
+    pub(crate) async fn task(&self) -> String {
+        let body = json!({"name": "t", "labels": ["cat", "dog"], "policy": {"quorum": 1}});
+        let answer = self.send(alice(), Method::POST, "/api/tasks", Some(body)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+        answer.json()["task"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn upload(&self, task: &str, n: u32) {
+        let files: Vec<_> = lambel_samples::numbered(n, 1).collect();
+        let announced: Vec<_> = files
+            .iter()
+            .map(|(name, bytes)| {
+                json!({"name": name, "bytes": bytes.len(), "media_type": "image/png", "sha256": ImageId::of(bytes)})
+            })
+            .collect();
+        let path = format!("/api/tasks/{task}/uploads");
+        let answer = self.send(alice(), Method::POST, &path, Some(json!({ "files": announced }))).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        let key = |bytes: &[u8]| ObjectKey { task: task.parse().unwrap(), image: ImageId::of(bytes) };
+        let keys: Vec<_> = files.iter().map(|(_, bytes)| key(bytes)).collect();
+        for (_, bytes) in files {
+            self.objects.upload(key(&bytes), bytes);
+        }
+        assert!(self.validator.validate(&keys).await.is_empty());
+        for message in self.messages.take_new_subtasks() {
+            self.opener
+                .open(&serde_json::to_string(&message).unwrap(), Instant::now() + Duration::from_secs(60))
+                .await
+                .unwrap();
+        }
+    }
+}
