@@ -458,7 +458,7 @@ struct Pages {
 /// Cursors that were made by hand, out of good ones: they name a place in the task of the address, or nothing.
 #[test]
 fn altered_cursors_show_nothing_else() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (world, pages, cursors) = runtime.block_on(async {
         let (world, task) = world().await;
         let other = world.task().await;
