@@ -3,12 +3,29 @@
 //! A [`Rule`] looks at the votes of one subtask and gives a [`Verdict`]. It is a pure function of its
 //! arguments, does not depend on the order of the votes, and is the only place where labels are decided.
 
+mod adaptive;
+mod counts;
+mod dawid_skene;
+mod lead;
 mod majority;
+mod map_em;
+mod scores;
+mod skill;
+mod table;
+mod tally;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use adaptive::{Adaptive, COLD_LEAD, Phase, WARM_ANSWERS, WARM_IMAGES};
+pub use dawid_skene::{DawidSkene, ITERATIONS as DAWID_SKENE_ITERATIONS};
+pub use lead::Lead;
 pub use majority::Majority;
+pub use map_em::{CONFUSION_LABELS, ITERATIONS_FINAL, ITERATIONS_RUNNING, MapEm};
+pub use scores::{Estimate, Scores};
+pub use skill::Skill;
+pub use table::{Ballot, TableError, VoteTable};
+pub use tally::{Evidence, Plurality};
 
 use crate::{LabelIndex, subtask::Votes};
 
