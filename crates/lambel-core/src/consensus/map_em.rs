@@ -19,7 +19,7 @@
 //! is kept. With more, an operator's own confusions would be empty for the most part: then `π = b`, and labels
 //! that nobody voted for on an image share one score.
 
-use super::{Ballot, Estimate, Scores, Skill, VoteTable, counts::Counts};
+use super::{Ballot, Estimate, Evidence, Scores, Skill, VoteTable, counts::Counts};
 use crate::LabelIndex;
 
 /// Up to so many labels an operator's confusions are estimated one by one.
@@ -153,6 +153,20 @@ impl MapEm {
                     }
                 }
             }
+        }
+    }
+
+    /// The posterior of one image's likeliest label, for a rule to judge. `scores` is room to work in.
+    pub fn evidence(&self, votes: &[Ballot], scores: &mut Scores) -> Evidence {
+        if votes.is_empty() {
+            return Evidence::default();
+        }
+        self.score(votes, scores);
+        let best = scores.best();
+        Evidence {
+            cast: u32::try_from(votes.len()).unwrap_or(u32::MAX),
+            leader: best.map(|best| best.label),
+            confidence: best.map(|best| best.confidence).unwrap_or_default(),
         }
     }
 

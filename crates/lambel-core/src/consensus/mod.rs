@@ -4,11 +4,13 @@
 //! arguments, does not depend on the order of the votes, and is the only place where labels are decided.
 
 mod adaptive;
+mod calibration;
 mod counts;
 mod dawid_skene;
 mod lead;
 mod majority;
 mod map_em;
+mod review;
 mod scores;
 mod skill;
 mod table;
@@ -18,10 +20,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use adaptive::{Adaptive, COLD_LEAD, Phase, WARM_ANSWERS, WARM_IMAGES};
+pub use calibration::{Alarm, Calibration, alarm, calibration_error};
 pub use dawid_skene::{DawidSkene, ITERATIONS as DAWID_SKENE_ITERATIONS};
 pub use lead::Lead;
 pub use majority::Majority;
 pub use map_em::{CONFUSION_LABELS, ITERATIONS_FINAL, ITERATIONS_RUNNING, MapEm};
+pub use review::{BATCH_SHARE, Review, Standing, review};
 pub use scores::{Estimate, Scores};
 pub use skill::Skill;
 pub use table::{Ballot, TableError, VoteTable};
@@ -82,6 +86,19 @@ pub struct Decision {
     pub confidence: Confidence,
     /// Why no answer was found, if none was: then the label is merely the best there is.
     pub dispute: Option<Dispute>,
+}
+
+impl Decision {
+    /// How likely a vote for `label` was right, by this decision: what it [feeds](Skill::feed) into the record of
+    /// who cast it. What the confidence leaves is spread evenly over the other of the task's `labels`.
+    pub fn probability(&self, label: LabelIndex, labels: usize) -> f64 {
+        let confidence = self.confidence.get();
+        if self.label == Some(label) {
+            confidence
+        } else {
+            (1.0 - confidence) / labels.saturating_sub(1).max(1) as f64
+        }
+    }
 }
 
 /// Why a subtask ended without an answer.
