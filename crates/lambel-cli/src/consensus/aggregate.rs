@@ -139,9 +139,8 @@ fn estimate(votes: &Votes, method: Method, gold: &[usize]) -> (Vec<Option<Estima
     let table = &votes.table;
     match method {
         Method::Majority => {
-            let estimate = |plurality: Plurality| {
-                Some(Estimate { label: plurality.leader?, confidence: plurality.share() })
-            };
+            let estimate =
+                |plurality: Plurality| Some(Estimate { label: plurality.leader?, confidence: plurality.share() });
             let count = |ballots: &[_]| Plurality::count(labels(ballots));
             (table.iter().map(|ballots| estimate(count(ballots))).collect(), None)
         }

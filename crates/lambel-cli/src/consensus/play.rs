@@ -177,9 +177,8 @@ impl Play<'_> {
     /// The votes that were taken.
     fn taken(&self) -> Result<VoteTable, TableError> {
         let images = (0..).zip(self.images.iter().zip(&self.crowd.votes));
-        let votes = images.flat_map(|(image, (state, votes))| {
-            votes.iter().take(state.weights.len()).map(move |vote| (image, *vote))
-        });
+        let votes = images
+            .flat_map(|(image, (state, votes))| votes.iter().take(state.weights.len()).map(move |vote| (image, *vote)));
         VoteTable::new(self.crowd.labels, self.images.len(), &votes.collect::<Vec<_>>())
     }
 

@@ -129,7 +129,8 @@ fn read<const N: usize>(
         let mut places = [0; N];
         for (place, column) in places.iter_mut().zip(columns) {
             // A byte order mark is no part of the first column's name.
-            let name = |name: &[u8]| name.strip_prefix(b"\xef\xbb\xbf").unwrap_or(name).trim_ascii() == column.as_bytes();
+            let name =
+                |name: &[u8]| name.strip_prefix(b"\xef\xbb\xbf").unwrap_or(name).trim_ascii() == column.as_bytes();
             *place = header.iter().position(name).ok_or_else(|| VotesError {
                 line: 1,
                 reason: format!("there is no column `{column}`; the first line is `{}`", columns.join(",")),

@@ -204,7 +204,8 @@ impl Row {
 /// The calibration error on the images that are no gold, with a calibration fitted on those that are. None
 /// where there are no scores to calibrate.
 fn calibrated_error(votes: &Votes, scores: &[Scores], gold: &[usize]) -> Option<f64> {
-    let known = |item: &usize| -> Option<(Scores, LabelIndex)> { Some((scores.get(*item)?.clone(), votes.truth_of(*item)?)) };
+    let known =
+        |item: &usize| -> Option<(Scores, LabelIndex)> { Some((scores.get(*item)?.clone(), votes.truth_of(*item)?)) };
     let gold_scores: Vec<(Scores, LabelIndex)> = gold.iter().filter_map(known).collect();
     if gold_scores.is_empty() {
         return None;
@@ -260,7 +261,9 @@ impl Report {
         lines.push(columns(&table));
         if let Some(Saving { votes_per_image, saved }) = self.at_majority_of_5 {
             let saved = percent(saved);
-            lines.push(format!("the accuracy of a majority of 5 takes {votes_per_image:.2} votes an image: {saved} saved"));
+            lines.push(format!(
+                "the accuracy of a majority of 5 takes {votes_per_image:.2} votes an image: {saved} saved"
+            ));
         }
         lines.join("\n")
     }

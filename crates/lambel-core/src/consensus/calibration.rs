@@ -36,7 +36,9 @@ impl Default for Calibration {
 }
 
 impl Calibration {
-    /// Fits *T* and ε to images with known labels by the likelihood of these labels. None where ten-fold
+    /// Fits *T* and ε to images with known labels by the likelihood of these labels. One image more is taken to
+    /// have a wrong leading label, as in Laplace's rule of succession: fifty right ones do not prove that none is
+    /// ever wrong. *T* is held near 1 by a prior, since a few images cannot tell it from ε. None where ten-fold
     /// cross-validation does not say that it helps: then posteriors are reported as they are. The folds go by
     /// the order of the images, which should be random.
     pub fn fit(gold: &[(Scores, LabelIndex)]) -> Option<Self> {
@@ -49,7 +51,7 @@ impl Calibration {
         for fold in 0..FOLDS {
             let fitted = losses.best(|image| image % FOLDS != fold);
             for (scores, truth) in gold.iter().skip(fold).step_by(FOLDS) {
-                gain += raw.loss(scores, *truth) - fitted.loss(scores, *truth);
+                gain += raw.loss(scores, *truth, gold.len()) - fitted.loss(scores, *truth, gold.len());
             }
         }
         (gain > 0.0).then(|| losses.best(|_| true))
@@ -66,8 +68,11 @@ impl Calibration {
         Some(Estimate { label, confidence: Confidence::new(self.probability(scores, label)) })
     }
 
-    fn loss(&self, scores: &Scores, truth: LabelIndex) -> f64 {
-        -self.probability(scores, truth).max(FLOOR).ln()
+    /// What an image with this truth costs, with its part of the one image more whose leading label is wrong.
+    fn loss(&self, scores: &Scores, truth: LabelIndex, images: usize) -> f64 {
+        let confidence = self.estimate(scores).map_or(0.0, |estimate| estimate.confidence.get());
+        let wrong = -(1.0 - confidence).max(FLOOR).ln();
+        wrong / images as f64 - self.probability(scores, truth).max(FLOOR).ln()
     }
 }
 
@@ -83,7 +88,10 @@ impl Losses {
             let temperature = 2.0_f64.powf(f64::from(quarter) / 4.0);
             for hundredth in SHARES {
                 let one = Calibration { temperature, epsilon: f64::from(hundredth) / 100.0 };
-                tried.push((one, gold.iter().map(|(scores, truth)| one.loss(scores, *truth)).collect()));
+                // A normal prior on ln T, around 0 with a deviation of 1, shared among the images.
+                let prior = temperature.ln().powi(2) / 2.0 / gold.len() as f64;
+                let loss = |(scores, truth): &(Scores, LabelIndex)| one.loss(scores, *truth, gold.len()) + prior;
+                tried.push((one, gold.iter().map(loss).collect()));
             }
         }
         Self { tried }
@@ -145,4 +153,69 @@ pub fn alarm(gold: impl IntoIterator<Item = (bool, bool)>) -> Option<Alarm> {
         ln_choose += (f64::from(n - successes) / f64::from(successes + 1)).ln();
     }
     (p < 0.05).then_some(Alarm { majority_only, model_only, p })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two labels; the first leads by so many nats.
+    fn scores(lead: f64) -> Scores {
+        Scores { listed: vec![LabelIndex(0), LabelIndex(1)], scores: vec![lead, 0.0], others: 0, other: 0.0 }
+    }
+
+    fn gold(right: usize, wrong: usize, lead: f64) -> Vec<(Scores, LabelIndex)> {
+        // The wrong ones are spread, as chance would do it.
+        let every = (right + wrong) / wrong.max(1);
+        let truth = |n: usize| LabelIndex(u16::from(wrong > 0 && n % every == 0));
+        (0..right + wrong).map(|n| (scores(lead), truth(n))).collect()
+    }
+
+    #[test]
+    fn what_is_too_sure_becomes_as_sure_as_it_is_right() {
+        let fitted = Calibration::fit(&gold(40, 10, 12.0)).unwrap();
+        let confidence = fitted.estimate(&scores(12.0)).unwrap().confidence.get();
+        assert!((confidence - 0.8).abs() < 0.03, "{fitted:?} {confidence}");
+    }
+
+    #[test]
+    fn what_means_what_it_says_is_left_alone_or_nearly_so() {
+        // e^1.4 : 1 is 80 %.
+        let fitted = Calibration::fit(&gold(40, 10, 1.4)).unwrap_or_default();
+        let confidence = fitted.estimate(&scores(1.4)).unwrap().confidence.get();
+        assert!((confidence - 0.8).abs() < 0.03, "{fitted:?} {confidence}");
+        assert_eq!(Calibration::fit(&gold(9, 0, 1.0)), None, "too few to tell");
+        assert_eq!(Calibration::fit(&[]), None);
+    }
+
+    #[test]
+    fn fifty_right_ones_do_not_prove_that_none_is_wrong() {
+        let fitted = Calibration::fit(&gold(50, 0, 30.0)).unwrap();
+        let confidence = fitted.estimate(&scores(30.0)).unwrap().confidence.get();
+        assert!((0.96..0.995).contains(&confidence), "{confidence}");
+    }
+
+    #[test]
+    fn the_error_is_the_distance_between_what_is_said_and_what_is_so() {
+        let of = |confidence: f64, right| (Confidence::new(confidence), right);
+        assert_eq!(calibration_error([]), 0.0);
+        let sure = [of(0.95, true), of(0.95, false), of(0.55, true), of(0.55, false)];
+        assert!((calibration_error(sure) - (0.45 + 0.05) / 2.0).abs() < 1e-12);
+        assert_eq!(calibration_error([of(1.0, true)]), 0.0);
+    }
+
+    #[test]
+    fn the_alarm_needs_more_than_chance() {
+        let gold = |majority_only: usize, model_only: usize| {
+            let both = std::iter::repeat_n((true, true), 20);
+            both.chain(std::iter::repeat_n((true, false), majority_only))
+                .chain(std::iter::repeat_n((false, true), model_only))
+        };
+        assert_eq!(alarm(gold(0, 0)), None);
+        assert_eq!(alarm(gold(4, 0)), None);
+        assert!((alarm(gold(5, 0)).unwrap().p - 1.0 / 32.0).abs() < 1e-12);
+        assert_eq!(alarm(gold(8, 5)), None);
+        assert_eq!(alarm(gold(0, 30)), None);
+        assert!(alarm(gold(1_200, 1_000)).is_some());
+    }
 }

@@ -3,6 +3,22 @@
 use super::{Ballot, Scores, Skill};
 use crate::LabelIndex;
 
+/// Runs a block with the number of labels, up to [`CONFUSION_LABELS`](super::CONFUSION_LABELS), as a constant. Most
+/// of the time of an EM goes into adding up rows of so many numbers; rows whose length the compiler knows are
+/// added several numbers at a time.
+macro_rules! by_labels {
+    ($labels:expr, $k:ident => $block:block) => {
+        by_labels!(@ $labels, $k, $block, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+    };
+    (@ $labels:expr, $k:ident, $block:block, $($n:literal)*) => {
+        match $labels {
+            $($n => { const $k: usize = $n; $block })*
+            _ => {}
+        }
+    };
+}
+pub(super) use by_labels;
+
 /// Soft counts: each vote counts for each label as much as the label's posterior on its image.
 ///
 /// All in `f64`: a model that labels a million images adds small numbers to a large one.
@@ -44,27 +60,44 @@ impl Counts {
 
     /// Counts one image by its posteriors. In the full form they are those of all labels.
     pub(super) fn add(&mut self, votes: &[Ballot], posteriors: &Scores) {
-        let k = self.labels;
         for (label, p) in posteriors.listed.iter().zip(&posteriors.scores) {
             self.images[usize::from(label.0)] += p;
         }
-        for vote in votes {
-            let (operator, said) = (vote.operator as usize, usize::from(vote.label.0));
-            if self.full {
-                let start = (operator * k + said) * k;
-                let row = &mut self.confusion[start..start + k];
-                row.iter_mut().zip(&posteriors.scores).for_each(|(count, p)| *count += p);
-            } else {
-                let mut right = 0.0;
-                for (label, p) in posteriors.listed.iter().zip(&posteriors.scores) {
-                    if *label == vote.label {
-                        right = *p;
-                    } else {
-                        self.errors[said * k + usize::from(label.0)] += p;
+        if self.full {
+            self.add_full(votes, &posteriors.scores);
+        } else {
+            self.add_lean(votes, posteriors);
+        }
+    }
+
+    fn add_full(&mut self, votes: &[Ballot], posteriors: &[f64]) {
+        by_labels!(self.labels, K => {
+            let (rows, _) = self.confusion.as_chunks_mut::<K>();
+            if let Some(posteriors) = posteriors.first_chunk::<K>().copied() {
+                for vote in votes {
+                    if let Some(row) = rows.get_mut(vote.operator as usize * K + usize::from(vote.label.0)) {
+                        for place in 0..K {
+                            row[place] += posteriors[place];
+                        }
                     }
                 }
-                self.skills[operator].feed(right);
             }
+        });
+    }
+
+    fn add_lean(&mut self, votes: &[Ballot], posteriors: &Scores) {
+        let k = self.labels;
+        for vote in votes {
+            let said = usize::from(vote.label.0);
+            let mut right = 0.0;
+            for (label, p) in posteriors.listed.iter().zip(&posteriors.scores) {
+                if *label == vote.label {
+                    right = *p;
+                } else {
+                    self.errors[said * k + usize::from(label.0)] += p;
+                }
+            }
+            self.skills[vote.operator as usize].feed(right);
         }
     }
 

@@ -6,10 +6,10 @@
 
 use std::collections::HashMap;
 
-use super::{Ballot, CONFUSION_LABELS, Estimate, Scores, VoteTable, counts::Counts};
+use super::{Ballot, CONFUSION_LABELS, Estimate, Scores, VoteTable, counts::Counts, map_em::settled};
 use crate::LabelIndex;
 
-/// Iterations, unless told otherwise.
+/// Iterations at most, unless told otherwise.
 pub const ITERATIONS: u32 = 20;
 
 /// What stands for a probability of 0, so that one answer that was never seen does not rule a label out.
@@ -33,7 +33,7 @@ enum Form {
 }
 
 impl DawidSkene {
-    /// Estimates from all votes of a task.
+    /// Estimates from all votes of a task. Ends after `iterations`, or when nothing changes any more.
     pub fn fit(table: &VoteTable, iterations: u32) -> Self {
         let labels = table.labels();
         if labels <= CONFUSION_LABELS { Self::fit_full(table, iterations) } else { Self::fit_sparse(table, iterations) }
@@ -46,14 +46,16 @@ impl DawidSkene {
         let mut ln_priors = vec![0.0; k];
         let mut scores = Scores::default();
         let mut answers = vec![0.0; k];
+        let mut before = f64::NEG_INFINITY;
         for iteration in 0..iterations.max(1) {
+            let mut likelihood = 0.0;
             for votes in table.iter().filter(|votes| !votes.is_empty()) {
                 if iteration == 0 {
                     scores.list_shares(k, votes, true);
                 } else {
                     scores.list_all(&ln_priors);
                     scores.add_rows(&ln_own, votes);
-                    scores.into_posteriors();
+                    likelihood += scores.normalise();
                 }
                 counts.add(votes, &scores);
             }
@@ -69,6 +71,9 @@ impl DawidSkene {
                 }
             }
             counts.clear();
+            if iteration > 0 && settled(&mut before, likelihood, table.images()) {
+                break;
+            }
         }
         Self { labels: k, ln_priors, form: Form::Full(ln_own) }
     }
@@ -77,7 +82,9 @@ impl DawidSkene {
         let k = table.labels();
         let mut model = Self { labels: k, ln_priors: vec![0.0; k], form: Form::Sparse(HashMap::new()) };
         let mut scores = Scores::default();
+        let mut before = f64::NEG_INFINITY;
         for iteration in 0..iterations.max(1) {
+            let mut likelihood = 0.0;
             let mut counts: HashMap<(u32, LabelIndex, LabelIndex), f64> = HashMap::new();
             let mut answers: HashMap<(u32, LabelIndex), f64> = HashMap::new();
             let mut images = vec![0.0; k];
@@ -86,7 +93,7 @@ impl DawidSkene {
                     scores.list_shares(k, votes, false);
                 } else {
                     model.score(votes, &mut scores);
-                    scores.into_posteriors();
+                    likelihood += scores.normalise();
                 }
                 for (truth, p) in scores.listed.iter().zip(&scores.scores) {
                     images[usize::from(truth.0)] += p;
@@ -102,6 +109,9 @@ impl DawidSkene {
                 *count = (*count / of_truth.max(NEVER)).max(NEVER).ln();
             }
             model.form = Form::Sparse(counts);
+            if iteration > 0 && settled(&mut before, likelihood, table.images()) {
+                break;
+            }
         }
         model
     }

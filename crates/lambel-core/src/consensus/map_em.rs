@@ -57,7 +57,8 @@ enum Form {
 
 impl MapEm {
     /// Estimates from all votes of a task, starting from the shares of the votes. `gold` tells the true label of
-    /// an image where it is known. Takes `iterations` × votes × K steps, K at most [`CONFUSION_LABELS`] here.
+    /// an image where it is known. Ends after `iterations`, or when nothing
+    /// changes any more. Takes iterations × votes × K steps, where K counts no further than [`CONFUSION_LABELS`].
     pub fn fit(table: &VoteTable, gold: impl Fn(usize) -> Option<LabelIndex>, iterations: u32) -> Self {
         let labels = table.labels();
         let full = labels <= CONFUSION_LABELS;
@@ -74,7 +75,9 @@ impl MapEm {
             },
         };
         let mut scores = Scores::default();
+        let mut before = f64::NEG_INFINITY;
         for iteration in 0..iterations.max(1) {
+            let mut likelihood = 0.0;
             for (image, votes) in table.iter().enumerate().filter(|(_, votes)| !votes.is_empty()) {
                 match gold(image) {
                     Some(label) => counts.add_truth(votes, label),
@@ -83,7 +86,7 @@ impl MapEm {
                             scores.list_shares(labels, votes, full);
                         } else {
                             model.score(votes, &mut scores);
-                            scores.into_posteriors();
+                            likelihood += scores.normalise();
                         }
                         counts.add(votes, &scores);
                     }
@@ -91,6 +94,9 @@ impl MapEm {
             }
             model.maximise(&mut counts);
             counts.clear();
+            if iteration > 0 && settled(&mut before, likelihood, table.images()) {
+                break;
+            }
         }
         model
     }
@@ -206,6 +212,14 @@ impl MapEm {
     }
 }
 
+/// Whether another iteration would change nothing that anybody could see: the mean log likelihood of an image's
+/// votes has changed by less than 10⁻⁵.
+pub(super) fn settled(before: &mut f64, now: f64, images: usize) -> bool {
+    let change = (now - *before).abs() / images.max(1) as f64;
+    *before = now;
+    change < 1e-5
+}
+
 /// `ln π_w(l|k)` of all operators.
 fn full_form(k: usize, skills: &[Skill], mean: f64, counts: &Counts, table: &mut [f32]) {
     let mut answers = vec![0.0; k];
@@ -226,3 +240,7 @@ fn full_form(k: usize, skills: &[Skill], mean: f64, counts: &Counts, table: &mut
         }
     }
 }
+
+#[cfg(test)]
+#[path = "map_em_tests.rs"]
+mod tests;

@@ -4,12 +4,14 @@
 //! arguments, does not depend on the order of the votes, and is the only place where labels are decided.
 
 mod adaptive;
+mod alpha;
 mod calibration;
 mod counts;
 mod dawid_skene;
 mod lead;
 mod majority;
 mod map_em;
+mod quality;
 mod review;
 mod scores;
 mod skill;
@@ -20,11 +22,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use adaptive::{Adaptive, COLD_LEAD, Phase, WARM_ANSWERS, WARM_IMAGES};
+pub use alpha::{Alpha, krippendorff_alpha, unanimous_share};
 pub use calibration::{Alarm, Calibration, alarm, calibration_error};
 pub use dawid_skene::{DawidSkene, ITERATIONS as DAWID_SKENE_ITERATIONS};
 pub use lead::Lead;
 pub use majority::Majority;
 pub use map_em::{CONFUSION_LABELS, ITERATIONS_FINAL, ITERATIONS_RUNNING, MapEm};
+pub use quality::{Answered, Flag, OperatorRecord, Part, TaskRecord};
 pub use review::{BATCH_SHARE, Review, Standing, review};
 pub use scores::{Estimate, Scores};
 pub use skill::Skill;
@@ -93,11 +97,7 @@ impl Decision {
     /// who cast it. What the confidence leaves is spread evenly over the other of the task's `labels`.
     pub fn probability(&self, label: LabelIndex, labels: usize) -> f64 {
         let confidence = self.confidence.get();
-        if self.label == Some(label) {
-            confidence
-        } else {
-            (1.0 - confidence) / labels.saturating_sub(1).max(1) as f64
-        }
+        if self.label == Some(label) { confidence } else { (1.0 - confidence) / labels.saturating_sub(1).max(1) as f64 }
     }
 }
 

@@ -37,3 +37,32 @@ pub fn review(rule: &Adaptive, standing: Standing, evidence: &Evidence, can_take
         (Standing::Decided(_), _) => Review::Keep,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::Confidence;
+
+    const RULE: Adaptive = Adaptive { confidence: Confidence(0.99), min_labels: 2, max_labels: 5 };
+
+    fn evidence(cast: u32, label: u16, confidence: f64) -> Evidence {
+        Evidence { cast, leader: Some(LabelIndex(label)), confidence: Confidence::new(confidence) }
+    }
+
+    #[test]
+    fn a_batch_keeps_corrects_decides_and_reopens() {
+        let decided = Standing::Decided(Some(LabelIndex(1)));
+        assert_eq!(review(&RULE, decided, &evidence(3, 1, 0.995), true), Review::Keep);
+        assert_eq!(review(&RULE, decided, &evidence(3, 1, 0.9), true), Review::Reopen);
+        assert_eq!(review(&RULE, decided, &evidence(3, 1, 0.9), false), Review::Keep, "nobody is left");
+        let Review::Decide(decision) = review(&RULE, decided, &evidence(3, 0, 0.995), true) else {
+            panic!("another label is sure now");
+        };
+        assert_eq!((decision.label, decision.dispute), (Some(LabelIndex(0)), None));
+        assert_eq!(review(&RULE, Standing::Open, &evidence(3, 1, 0.9), true), Review::Keep);
+        assert_eq!(review(&RULE, Standing::Open, &evidence(1, 1, 0.999), true), Review::Keep, "two votes at least");
+        assert!(matches!(review(&RULE, Standing::Open, &evidence(2, 1, 0.999), true), Review::Decide(_)));
+        // With all its votes it does not open again.
+        assert_eq!(review(&RULE, decided, &evidence(5, 1, 0.9), true), Review::Keep);
+    }
+}

@@ -1,6 +1,6 @@
 //! The scores of one image's labels, and the posterior that follows from them.
 
-use super::{Ballot, Confidence};
+use super::{Ballot, Confidence, counts::by_labels};
 use crate::LabelIndex;
 
 /// Unnormalised log posteriors of the labels of one image.
@@ -91,16 +91,24 @@ impl Scores {
 
     /// Adds to each label what each vote's row of a table `[operator][said][truth]` says, all labels listed.
     pub(super) fn add_rows(&mut self, table: &[f32], votes: &[Ballot]) {
-        let k = self.scores.len();
-        for vote in votes {
-            let start = (vote.operator as usize * k + usize::from(vote.label.0)) * k;
-            let added = table.get(start..start + k).unwrap_or_default();
-            self.scores.iter_mut().zip(added).for_each(|(score, added)| *score += f64::from(*added));
-        }
+        by_labels!(self.scores.len(), K => {
+            let (tables, _) = table.as_chunks::<K>();
+            if let Some(scores) = self.scores.first_chunk_mut::<K>() {
+                let mut sums = *scores;
+                for vote in votes {
+                    if let Some(row) = tables.get(vote.operator as usize * K + usize::from(vote.label.0)) {
+                        for place in 0..K {
+                            sums[place] += f64::from(row[place]);
+                        }
+                    }
+                }
+                *scores = sums;
+            }
+        });
     }
 
-    /// The posteriors of the listed labels, in the place of their scores.
-    pub(super) fn into_posteriors(&mut self) -> &[f64] {
+    /// The posteriors of the listed labels, in the place of their scores; and the log likelihood of the votes.
+    pub(super) fn normalise(&mut self) -> f64 {
         let top = self.top();
         let mut sum = 0.0;
         for score in &mut self.scores {
@@ -111,7 +119,7 @@ impl Scores {
             sum += self.others as f64 * (self.other - top).exp();
         }
         self.scores.iter_mut().for_each(|score| *score /= sum);
-        &self.scores
+        top + sum.ln()
     }
 
     /// `ln Σ e^{s/T}`, without overflow: the highest term is taken out first.
@@ -135,4 +143,33 @@ pub struct Estimate {
     pub label: LabelIndex,
     /// Its posterior.
     pub confidence: Confidence,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn posteriors_are_shares_of_one_whatever_the_scores(
+            scores in prop::collection::vec(-1e6_f64..1e6, 1..9),
+            others in 0_usize..1_000,
+            other in -1e6_f64..1e6,
+            temperature in 0.5_f64..32.0,
+        ) {
+            let listed: Vec<LabelIndex> = (0..).map(LabelIndex).take(scores.len()).collect();
+            let unlisted = LabelIndex(999);
+            let all = Scores { listed: listed.clone(), scores, others, other };
+            let sum: f64 = listed.iter().map(|label| all.posterior(*label, temperature)).sum();
+            let sum = sum + others as f64 * if others > 0 { all.posterior(unlisted, temperature) } else { 0.0 };
+            prop_assert!((sum - 1.0).abs() < 1e-6, "{}", sum);
+            let best = all.best().unwrap();
+            prop_assert!(listed.iter().all(|label| all.posterior(*label, 1.0) <= best.confidence.get()));
+            let mut normalised = all.clone();
+            prop_assert!(normalised.normalise().is_finite());
+            prop_assert!((normalised.scores[usize::from(best.label.0)] - best.confidence.get()).abs() < 1e-9);
+        }
+    }
 }
