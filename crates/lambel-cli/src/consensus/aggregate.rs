@@ -10,7 +10,7 @@ use lambel_core::{
     LabelIndex,
     consensus::{
         Alarm, Calibration, DAWID_SKENE_ITERATIONS, DawidSkene, Estimate, ITERATIONS_FINAL, MapEm, Plurality, Scores,
-        alarm,
+        alarm, krippendorff_alpha,
     },
 };
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
@@ -64,12 +64,24 @@ struct Report {
     annotators: usize,
     votes: usize,
     labels: usize,
+    /// Krippendorff's alpha; none where there is nothing to disagree on.
+    agreement: Option<Agreement>,
     #[serde(skip_serializing_if = "Option::is_none")]
     against_truth: Option<AgainstTruth>,
     #[serde(skip_serializing_if = "Option::is_none")]
     gold: Option<OnGold>,
     #[serde(skip_serializing_if = "Option::is_none")]
     out: Option<PathBuf>,
+}
+
+/// How far annotators agree beyond chance.
+#[derive(Debug, Serialize)]
+struct Agreement {
+    alpha: f64,
+    /// The interval that holds it in 95 of 100 cases.
+    interval: (f64, f64),
+    /// Items with two votes or more.
+    items: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,6 +127,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
         annotators: votes.annotators.len(),
         votes: votes.table.votes(),
         labels: votes.labels.len(),
+        agreement: krippendorff_alpha(&votes.table).map(|found| Agreement {
+            alpha: found.alpha,
+            interval: (found.low, found.high),
+            items: found.images,
+        }),
         against_truth,
         gold: on_gold,
         out: args.out.clone(),
@@ -209,6 +226,9 @@ impl Report {
             "{} items, {} annotators, {} votes, {} labels",
             self.items, self.annotators, self.votes, self.labels
         )];
+        if let Some(Agreement { alpha, interval: (low, high), .. }) = &self.agreement {
+            lines.push(format!("Krippendorff's alpha {alpha:.3}, from {low:.3} to {high:.3}"));
+        }
         if let Some(AgainstTruth { items, accuracy, calibration_error }) = &self.against_truth {
             let (accuracy, error) = (percent(*accuracy), percent(*calibration_error));
             lines.push(format!("against the truth of {items} items: accuracy {accuracy}, calibration error {error}"));

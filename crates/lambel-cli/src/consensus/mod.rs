@@ -1,10 +1,11 @@
 //! `lambel consensus`: labels out of the votes of a file, on this machine alone.
 //!
-//! `read` reads the files, `aggregate` and `stream` are the commands, `play` plays a task by the rules that a
+//! `read` reads the files, `aggregate`, `stream` and `operators` are the commands, `play` plays a task by the rules that a
 //! running task is decided by, `crowd` shuffles votes and adds random clickers.
 
 mod aggregate;
 mod crowd;
+mod operators;
 mod play;
 mod read;
 mod stream;
@@ -23,12 +24,15 @@ pub(crate) enum ConsensusCommand {
     Aggregate(aggregate::Args),
     /// Play the votes of a file as a stream, and see how many votes each rule needs
     Stream(stream::Args),
+    /// See how good each annotator is, and who needs a look
+    Operators(operators::Args),
 }
 
 pub(crate) fn run(context: &Context, command: ConsensusCommand) -> Outcome {
     match command {
         ConsensusCommand::Aggregate(args) => aggregate::run(context, &args),
         ConsensusCommand::Stream(args) => stream::run(context, &args),
+        ConsensusCommand::Operators(args) => operators::run(context, &args),
     }
 }
 
