@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".lambel" / "venv" / "crowd-kit"
-PIN = "crowd-kit==1.4.1"
+PIN = "crowd-kit==1.4.2"
 RUNS = 3
 
 THEIRS = """

@@ -39,7 +39,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         black_box(adaptive.judge(labels, Phase::Warm, votes.iter().copied()));
     });
 
-    println!("\n| votes | labels | MAP-EM, {ITERATIONS_RUNNING} iterations | Dawid–Skene, the same |\n|---|---|---|---|");
+    println!(
+        "\n| votes | labels | MAP-EM, {ITERATIONS_RUNNING} iterations | Dawid–Skene, the same |\n|---|---|---|---|"
+    );
     for (images, each, labels) in [(10_000, 51, 10), (100_000, 5, 10), (100_000, 5, 1_000)] {
         let table = crowd(images, each, labels)?;
         let seconds = |fit: &dyn Fn()| {

@@ -72,12 +72,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
             });
         }
     }
-    let task = TaskRecord {
-        labels: votes.labels.len(),
-        mean_accuracy: model.mean_accuracy(),
-        label_shares,
-        abstained: 0.0,
-    };
+    let task =
+        TaskRecord { labels: votes.labels.len(), mean_accuracy: model.mean_accuracy(), label_shares, abstained: 0.0 };
     let rows = votes.annotators.iter().zip(answers).enumerate().map(|(place, (annotator, answers))| {
         let skill = model.skills().get(place).copied().unwrap_or_else(Skill::default);
         let record = OperatorRecord::of(answers, skill, &task);

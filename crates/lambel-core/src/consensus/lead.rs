@@ -71,7 +71,8 @@ mod tests {
             if let Verdict::Undecided { wanted } = judge(RULE, &labels) {
                 let fewer = (1..wanted).map(|_| last);
                 let labels: Vec<u16> = labels.iter().copied().chain(fewer).collect();
-                prop_assert!(matches!(judge(RULE, &labels), Verdict::Undecided { .. }));
+                let undecided = matches!(judge(RULE, &labels), Verdict::Undecided { .. });
+                prop_assert!(undecided);
             }
         }
 

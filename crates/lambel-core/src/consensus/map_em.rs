@@ -231,11 +231,13 @@ fn full_form(k: usize, skills: &[Skill], mean: f64, counts: &Counts, table: &mut
             answers.iter_mut().zip(said).for_each(|(sum, count)| *sum += count);
         }
         let accuracy = skill.accuracy(mean);
-        for said in 0..k {
-            for truth in 0..k {
-                let cell = said * k + truth;
-                let base = if said == truth { accuracy } else { (1.0 - accuracy) * counts.errors[cell] };
-                ln_own[cell] = (((own[cell] + BASE_ANSWERS * base) / answers[truth]) as f32).ln();
+        let (own, ln_own) = (own.chunks_exact(k), ln_own.chunks_exact_mut(k));
+        for (said, ((own, ln_own), errors)) in own.zip(ln_own).zip(counts.errors.chunks_exact(k)).enumerate() {
+            for (truth, (((ln, count), error), answers)) in
+                ln_own.iter_mut().zip(own).zip(errors).zip(&answers).enumerate()
+            {
+                let base = if said == truth { accuracy } else { (1.0 - accuracy) * error };
+                *ln = (((count + BASE_ANSWERS * base) / answers) as f32).ln();
             }
         }
     }
