@@ -50,7 +50,10 @@ impl Votes {
                     Some((other, first)) if other != label_index => {
                         Err(format!("this item has another truth already, in line {first}"))
                     }
-                    _ => Ok(truths.push((image, label_index))),
+                    _ => {
+                        truths.push((image, label_index));
+                        Ok(())
+                    }
                 }
             })?;
         }
@@ -106,7 +109,10 @@ fn twice(path: &Path, item: &str, annotator: &str) -> Failure {
             Some((earlier, said)) if said != label => {
                 Err(format!("`{annotator}` has another vote on `{item}` already, in line {earlier}"))
             }
-            _ => Ok(first = Some((line, label.to_owned()))),
+            _ => {
+                first = Some((line, label.to_owned()));
+                Ok(())
+            }
         }
     });
     match found {

@@ -167,7 +167,7 @@ mod tests {
     fn gold(right: usize, wrong: usize, lead: f64) -> Vec<(Scores, LabelIndex)> {
         // The wrong ones are spread, as chance would do it.
         let every = (right + wrong) / wrong.max(1);
-        let truth = |n: usize| LabelIndex(u16::from(wrong > 0 && n % every == 0));
+        let truth = |n: usize| LabelIndex(u16::from(wrong > 0 && n.is_multiple_of(every)));
         (0..right + wrong).map(|n| (scores(lead), truth(n))).collect()
     }
 
