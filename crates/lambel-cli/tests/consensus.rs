@@ -223,8 +223,17 @@ fn several_confidences_say_what_is_saved() {
     bench.file("v.csv", votes).file("t.csv", truth);
     let words = ["stream", "--votes", "v.csv", "--truth", "t.csv", "--confidence", "0.5,0.9,0.99,0.9999"];
     let report = bench.json(&words);
-    let saved = report["at_majority_of_5"]["saved"].as_f64().unwrap();
-    assert!((0.3..0.8).contains(&saved), "{saved}");
+    let rows: Vec<&Value> = report["rows"].as_array().unwrap().iter().collect();
+    let figures = |row: &Value| ["votes_per_image", "accuracy"].map(|name| row[name].as_f64().unwrap());
+    let five = rows.iter().find(|row| row["rule"] == "majority" && row["parameter"] == 5.0).unwrap();
+    let [votes_of_five, accuracy_of_five] = figures(five);
+    let curve: Vec<[f64; 2]> = rows.iter().filter(|row| row["rule"] == "adaptive").map(|row| figures(row)).collect();
+    assert!(curve.is_sorted_by(|a, b| a[0] <= b[0]), "more confidence takes more votes: {curve:?}");
+    // It lies on the line between the two confidences that are just not as good, and as good.
+    let ends = curve.windows(2).find(|ends| ends[0][1] < accuracy_of_five && ends[1][1] >= accuracy_of_five).unwrap();
+    let [votes, saved] = ["votes_per_image", "saved"].map(|name| report["at_majority_of_5"][name].as_f64().unwrap());
+    assert!(ends[0][0] < votes && votes <= ends[1][0], "{votes} {ends:?}");
+    assert!((saved - (1.0 - votes / votes_of_five)).abs() < 1e-12 && saved > 0.0, "{saved}");
     assert_eq!(bench.lambel(&["stream", "--votes", "v.csv", "--truth", "t.csv", "--confidence", "1.5"]).code, 2);
 }
 
