@@ -21,6 +21,7 @@
 mod account;
 mod admin;
 mod audit;
+mod consensus;
 mod context;
 mod exit;
 mod images;
@@ -91,6 +92,9 @@ enum Command {
     Work,
     /// Play operators with the votes of a CSV file
     Replay(replay::Args),
+    /// Find labels in the votes of a CSV file; this needs no service
+    #[command(subcommand)]
+    Consensus(consensus::ConsensusCommand),
     /// Pause operators and let them work again; for admins
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
@@ -123,6 +127,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Results(args) => results::run(context, args).await,
         Command::Work => work::run(context).await,
         Command::Replay(args) => exit::interruptible(replay::run(context, args), replay::INTERRUPTED).await,
+        Command::Consensus(command) => consensus::run(context, command),
         Command::Operator(command) => operator::run(context, command).await,
         Command::Admin(command) => admin::run(context, command).await,
     }

@@ -60,7 +60,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
 }
 
 /// A file in the same folder, so that it can take its name in one step.
-fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+pub(crate) fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".lambel-results-");

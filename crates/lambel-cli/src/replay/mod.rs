@@ -10,7 +10,7 @@ mod accounts;
 mod plan;
 mod play;
 mod report;
-mod votes;
+pub(crate) mod votes;
 
 use std::{
     collections::{HashMap, HashSet},

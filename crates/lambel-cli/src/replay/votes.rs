@@ -66,7 +66,8 @@ pub(crate) fn read_votes(from: impl Read) -> Result<Vec<FileVote>, VotesError> {
     Ok(votes)
 }
 
-fn unreadable(error: csv::Error) -> VotesError {
+/// What is wrong with a file that is no CSV.
+pub(crate) fn unreadable(error: csv::Error) -> VotesError {
     let line = error.position().map_or(1, csv::Position::line);
     let reason = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {

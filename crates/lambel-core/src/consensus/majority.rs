@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Confidence, Decision, Dispute, Verdict};
-use crate::{LabelIndex, subtask::Votes};
+use super::{Decision, Dispute, Plurality, Verdict};
+use crate::subtask::Votes;
 
 /// A fixed quorum of votes, one for each operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,27 +17,23 @@ pub struct Majority {
 impl Majority {
     /// Judges the votes of one subtask. The confidence is the share of the votes that the label has.
     pub fn judge(&self, labels: usize, votes: &Votes) -> Verdict {
-        let mut tally = vec![0_u32; labels];
-        let mut cast = 0;
-        for label in votes.values().filter_map(|vote| vote.answer.label()) {
-            if let Some(count) = tally.get_mut(usize::from(label.0)) {
-                *count += 1;
-                cast += 1;
-            }
+        let given = votes.values().filter_map(|vote| vote.answer.label());
+        self.judge_plurality(&Plurality::count(given.filter(|label| usize::from(label.0) < labels)))
+    }
+
+    /// The same of votes that are counted.
+    pub fn judge_plurality(&self, votes: &Plurality) -> Verdict {
+        if votes.cast < self.quorum {
+            return Verdict::Undecided { wanted: self.quorum - votes.cast };
         }
-        if cast < self.quorum {
-            return Verdict::Undecided { wanted: self.quorum - cast };
-        }
-        let most = tally.iter().copied().max().unwrap_or(0);
-        let mut leaders = tally.iter().zip(0_u16..).filter(|(count, _)| **count == most).map(|(_, place)| place);
-        let first = leaders.next().map(LabelIndex);
-        let tie = leaders.next().is_some();
-        if tie && cast < self.max_labels {
+        // Where nobody voted there is no answer either.
+        let tie = votes.lead() == 0;
+        if tie && votes.cast < self.max_labels {
             return Verdict::Undecided { wanted: 1 };
         }
         Verdict::Decided(Decision {
-            label: first.filter(|_| most > 0),
-            confidence: Confidence::new(f64::from(most) / f64::from(cast.max(1))),
+            label: votes.leader,
+            confidence: votes.share(),
             dispute: tie.then_some(Dispute::NoAnswer),
         })
     }
@@ -48,7 +44,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Timestamp, Vote, subtask::Answer};
+    use crate::{LabelIndex, Timestamp, Vote, consensus::Confidence, subtask::Answer};
 
     fn votes(labels: &[u16]) -> Votes {
         let vote = |label: &u16| Vote {

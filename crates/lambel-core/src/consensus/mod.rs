@@ -3,12 +3,37 @@
 //! A [`Rule`] looks at the votes of one subtask and gives a [`Verdict`]. It is a pure function of its
 //! arguments, does not depend on the order of the votes, and is the only place where labels are decided.
 
+mod adaptive;
+mod alpha;
+mod calibration;
+mod counts;
+mod dawid_skene;
+mod lead;
 mod majority;
+mod map_em;
+mod quality;
+mod review;
+mod scores;
+mod skill;
+mod table;
+mod tally;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use adaptive::{Adaptive, COLD_LEAD, Phase, WARM_ANSWERS, WARM_IMAGES};
+pub use alpha::{Alpha, krippendorff_alpha, unanimous_share};
+pub use calibration::{Alarm, Calibration, alarm, calibration_error};
+pub use dawid_skene::{DawidSkene, ITERATIONS as DAWID_SKENE_ITERATIONS};
+pub use lead::Lead;
 pub use majority::Majority;
+pub use map_em::{CONFUSION_LABELS, ITERATIONS_FINAL, ITERATIONS_RUNNING, MapEm};
+pub use quality::{Answered, Flag, OperatorRecord, Part, TaskRecord};
+pub use review::{BATCH_SHARE, Review, Standing, review};
+pub use scores::{Estimate, Scores};
+pub use skill::Skill;
+pub use table::{Ballot, TableError, VoteTable};
+pub use tally::{Evidence, Plurality};
 
 use crate::{LabelIndex, subtask::Votes};
 
@@ -65,6 +90,15 @@ pub struct Decision {
     pub confidence: Confidence,
     /// Why no answer was found, if none was: then the label is merely the best there is.
     pub dispute: Option<Dispute>,
+}
+
+impl Decision {
+    /// How likely a vote for `label` was right, by this decision: what it [feeds](Skill::feed) into the record of
+    /// who cast it. What the confidence leaves is spread evenly over the other of the task's `labels`.
+    pub fn probability(&self, label: LabelIndex, labels: usize) -> f64 {
+        let confidence = self.confidence.get();
+        if self.label == Some(label) { confidence } else { (1.0 - confidence) / labels.saturating_sub(1).max(1) as f64 }
+    }
 }
 
 /// Why a subtask ended without an answer.
