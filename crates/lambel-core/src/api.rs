@@ -81,20 +81,43 @@ pub struct AudienceFields {
 pub enum RuleName {
     /// A fixed quorum; the plurality wins; a tie takes further votes up to `max_labels`.
     Majority,
+    /// Enough when the leading label is `lead` votes ahead of all others.
+    Lead,
 }
 
-/// How a task comes to its labels. What is left out takes its default.
+impl RuleName {
+    /// The name as it is written in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Majority => "majority",
+            Self::Lead => "lead",
+        }
+    }
+}
+
+/// How a task comes to its labels. What is left out takes its default; a number that does not belong to the rule is
+/// refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyFields {
     /// The rule of consensus; `majority` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleName>,
-    /// Votes with a label that are always asked for: 1 to 100, 3 by default.
+    /// Of `majority`: votes with a label that are always asked for: 1 to 100, 3 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100)]
     pub quorum: Option<u32>,
-    /// Votes with a label after which a tie is a dispute: `quorum` to 100; twice the quorum and one by default.
+    /// Of `lead`: how many votes the leading label has to be ahead: 1 to 100, 2 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub lead: Option<u32>,
+    /// Of `lead`: votes with a label that are always asked for: 1 to 100, 1 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub min_labels: Option<u32>,
+    /// Votes with a label after which an image without an answer is a dispute: 100 at most. Of `majority`: at least
+    /// `quorum`; twice the quorum and one by default. Of `lead`: at least `lead` and `min_labels`; twice the larger of
+    /// them and three by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100)]
     pub max_labels: Option<u32>,
@@ -400,7 +423,7 @@ pub struct ImageStatus {
     /// Its label: the answer if it is complete, the best there is if it is disputed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
-    /// How sure the label is. With `majority`, the share of the votes.
+    /// How sure the label is. With `majority` and `lead`, the share of the votes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<Confidence>,
     /// Why it is disputed.

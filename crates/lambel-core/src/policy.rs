@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{PolicyFields, RuleName},
-    consensus::{Decision, Dispute, Majority, Rule, Verdict},
+    consensus::{Decision, Dispute, Lead, Majority, Rule, Verdict},
     limits,
     subtask::Votes,
 };
@@ -31,21 +31,28 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Reads a policy; what is not said is as in [`Policy::default`].
+    /// Reads a policy; what is not said is as in [`Policy::default`], and as the rule has it. A number that
+    /// belongs to another rule is refused: whoever says it means something that would not happen.
     pub fn parse(fields: &PolicyFields) -> Result<Self, PolicyError> {
-        let Self { rule: Rule::Majority(usual), max_abstentions, lease_seconds } = Self::default();
-        let RuleName::Majority = fields.rule.unwrap_or(RuleName::Majority);
-        let quorum = fields.quorum.unwrap_or(usual.quorum);
-        within("quorum", quorum, 1, limits::MAX_LABELS)?;
-        // Room for ties, unless the client says otherwise.
-        let room = quorum.saturating_mul(2).saturating_add(1).min(limits::MAX_LABELS);
-        let max_labels = fields.max_labels.unwrap_or(room);
-        within("max_labels", max_labels, quorum, limits::MAX_LABELS)?;
-        let max_abstentions = fields.max_abstentions.unwrap_or(max_abstentions);
+        let name = fields.rule.unwrap_or(RuleName::Majority);
+        let said = [
+            ("quorum", fields.quorum.is_some(), &[RuleName::Majority][..]),
+            ("lead", fields.lead.is_some(), &[RuleName::Lead]),
+            ("min_labels", fields.min_labels.is_some(), &[RuleName::Lead]),
+        ];
+        if let Some((field, ..)) = said.into_iter().find(|(_, said, rules)| *said && !rules.contains(&name)) {
+            return Err(PolicyError::OfAnotherRule { field, rule: name.as_str() });
+        }
+        let rule = match name {
+            RuleName::Majority => Rule::Majority(parse_majority(fields)?),
+            RuleName::Lead => Rule::Lead(parse_lead(fields)?),
+        };
+        let usual = Self::default();
+        let max_abstentions = fields.max_abstentions.unwrap_or(usual.max_abstentions);
         within("max_abstentions", max_abstentions, 1, limits::MAX_ABSTENTIONS)?;
-        let lease_seconds = fields.lease_seconds.unwrap_or(lease_seconds);
+        let lease_seconds = fields.lease_seconds.unwrap_or(usual.lease_seconds);
         within("lease_seconds", lease_seconds, limits::LEASE_SECONDS_MIN, limits::LEASE_SECONDS_MAX)?;
-        Ok(Self { rule: Rule::Majority(Majority { quorum, max_labels }), max_abstentions, lease_seconds })
+        Ok(Self { rule, max_abstentions, lease_seconds })
     }
 
     /// Judges the votes of one subtask of a task with so many labels.
@@ -53,7 +60,8 @@ impl Policy {
         let verdict = self.rule.judge(labels, votes);
         let abstained = votes.values().filter(|vote| vote.answer.label().is_none()).count();
         if matches!(verdict, Verdict::Undecided { .. }) && abstained >= self.max_abstentions as usize {
-            return Verdict::Decided(self.best_so_far(labels, votes));
+            let (label, confidence) = self.rule.best(labels, votes);
+            return Verdict::Decided(Decision { label, confidence, dispute: Some(Dispute::Abstentions) });
         }
         verdict
     }
@@ -62,46 +70,77 @@ impl Policy {
     pub fn lease(&self) -> Duration {
         Duration::from_secs(u64::from(self.lease_seconds))
     }
+}
 
-    fn best_so_far(&self, labels: usize, votes: &Votes) -> Decision {
-        let cast = Majority { quorum: 0, max_labels: 0 };
-        let Verdict::Decided(best) = cast.judge(labels, votes) else {
-            // A quorum of none decides on any votes.
-            return Decision { label: None, confidence: Default::default(), dispute: Some(Dispute::Abstentions) };
-        };
-        Decision { dispute: Some(Dispute::Abstentions), ..best }
-    }
+fn parse_majority(fields: &PolicyFields) -> Result<Majority, PolicyError> {
+    let quorum = fields.quorum.unwrap_or(3);
+    within("quorum", quorum, 1, limits::MAX_LABELS)?;
+    // Room for ties, unless the client says otherwise.
+    let room = quorum.saturating_mul(2).saturating_add(1).min(limits::MAX_LABELS);
+    let max_labels = fields.max_labels.unwrap_or(room);
+    within("max_labels", max_labels, quorum, limits::MAX_LABELS)?;
+    Ok(Majority { quorum, max_labels })
+}
+
+fn parse_lead(fields: &PolicyFields) -> Result<Lead, PolicyError> {
+    let lead = fields.lead.unwrap_or(2);
+    within("lead", lead, 1, limits::MAX_LABELS)?;
+    let min_labels = fields.min_labels.unwrap_or(1);
+    within("min_labels", min_labels, 1, limits::MAX_LABELS)?;
+    let least = lead.max(min_labels);
+    // Room for three votes on the other side, unless the client says otherwise.
+    let room = least.saturating_mul(2).saturating_add(3).min(limits::MAX_LABELS);
+    let max_labels = fields.max_labels.unwrap_or(room);
+    within("max_labels", max_labels, least, limits::MAX_LABELS)?;
+    Ok(Lead { lead, min_labels, max_labels })
 }
 
 impl From<&Policy> for PolicyFields {
     fn from(policy: &Policy) -> Self {
-        let Rule::Majority(Majority { quorum, max_labels }) = policy.rule;
-        Self {
-            rule: Some(RuleName::Majority),
-            quorum: Some(quorum),
-            max_labels: Some(max_labels),
+        let common = Self {
+            max_labels: Some(policy.rule.max_labels()),
             max_abstentions: Some(policy.max_abstentions),
             lease_seconds: Some(policy.lease_seconds),
+            ..Self::default()
+        };
+        match policy.rule {
+            Rule::Majority(Majority { quorum, .. }) => {
+                Self { rule: Some(RuleName::Majority), quorum: Some(quorum), ..common }
+            }
+            Rule::Lead(Lead { lead, min_labels, .. }) => {
+                Self { rule: Some(RuleName::Lead), lead: Some(lead), min_labels: Some(min_labels), ..common }
+            }
         }
     }
 }
 
 fn within(field: &'static str, value: u32, min: u32, max: u32) -> Result<(), PolicyError> {
-    if (min..=max).contains(&value) { Ok(()) } else { Err(PolicyError { field, value, min, max }) }
+    if (min..=max).contains(&value) { Ok(()) } else { Err(PolicyError::Range { field, value, min, max }) }
 }
 
-/// A number of a policy that is out of its range.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is {min} to {max}, not {value}")]
-pub struct PolicyError {
-    /// Which number.
-    pub field: &'static str,
-    /// What was asked for.
-    pub value: u32,
-    /// The least allowed.
-    pub min: u32,
-    /// The most allowed.
-    pub max: u32,
+/// What a policy may not say.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum PolicyError {
+    /// A number is out of its range.
+    #[error("{field} is {min} to {max}, not {value}")]
+    Range {
+        /// Which number.
+        field: &'static str,
+        /// What was asked for.
+        value: u32,
+        /// The least allowed.
+        min: u32,
+        /// The most allowed.
+        max: u32,
+    },
+    /// A number that the rule does not have.
+    #[error("{field} does not belong to the rule `{rule}`")]
+    OfAnotherRule {
+        /// Which number.
+        field: &'static str,
+        /// The rule.
+        rule: &'static str,
+    },
 }
 
 #[cfg(test)]
@@ -109,6 +148,7 @@ mod tests {
     use super::*;
     use crate::{
         LabelIndex, Timestamp, Vote,
+        consensus::Confidence,
         subtask::{Abstention, Answer},
     };
 
@@ -154,11 +194,56 @@ mod tests {
     }
 
     #[test]
+    fn a_lead_has_numbers_of_its_own() {
+        let usual = PolicyFields { rule: Some(RuleName::Lead), ..PolicyFields::default() };
+        let Rule::Lead(rule) = Policy::parse(&usual).unwrap().rule else { panic!("a lead was asked for") };
+        assert_eq!(rule, Lead { lead: 2, min_labels: 1, max_labels: 7 });
+        for (bad, says) in [
+            (PolicyFields { lead: Some(0), ..usual.clone() }, "lead is 1 to 100, not 0"),
+            (PolicyFields { min_labels: Some(0), ..usual.clone() }, "min_labels is 1 to 100, not 0"),
+            (PolicyFields { lead: Some(3), max_labels: Some(2), ..usual.clone() }, "max_labels is 3 to 100, not 2"),
+            (
+                PolicyFields { min_labels: Some(9), max_labels: Some(8), ..usual.clone() },
+                "max_labels is 9 to 100, not 8",
+            ),
+            (PolicyFields { quorum: Some(3), ..usual.clone() }, "quorum does not belong to the rule `lead`"),
+            (
+                PolicyFields { rule: None, lead: Some(2), ..usual.clone() },
+                "lead does not belong to the rule `majority`",
+            ),
+            (
+                PolicyFields { rule: None, min_labels: Some(2), ..usual.clone() },
+                "min_labels does not belong to the rule `majority`",
+            ),
+        ] {
+            assert_eq!(Policy::parse(&bad).unwrap_err().to_string(), says);
+        }
+    }
+
+    #[test]
+    fn a_lead_decides_and_abstentions_end_it_with_the_best_there_is() {
+        let policy = Policy::parse(&PolicyFields { rule: Some(RuleName::Lead), ..PolicyFields::default() }).unwrap();
+        assert_eq!(policy.judge(2, &votes(&[])), Verdict::Undecided { wanted: 2 });
+        assert_eq!(policy.judge(2, &votes(&[Some(1), Some(0), None])), Verdict::Undecided { wanted: 2 });
+        let decided = |label, share, dispute| {
+            Verdict::Decided(Decision { label: Some(LabelIndex(label)), confidence: Confidence::new(share), dispute })
+        };
+        assert_eq!(policy.judge(2, &votes(&[Some(1), Some(1)])), decided(1, 1.0, None));
+        let ended = [None, Some(1), None, None, Some(0), Some(1), Some(0)];
+        assert_eq!(policy.judge(2, &votes(&ended)), decided(0, 0.5, Some(Dispute::Abstentions)));
+    }
+
+    #[test]
     fn what_is_written_is_read_again() {
-        let policy = Policy::parse(&PolicyFields { quorum: Some(5), ..PolicyFields::default() }).unwrap();
-        assert_eq!(Policy::parse(&PolicyFields::from(&policy)).unwrap(), policy);
-        let json = serde_json::to_value(policy).unwrap();
-        assert_eq!(json["rule"], "majority");
-        assert_eq!(serde_json::from_value::<Policy>(json).unwrap(), policy);
+        for (fields, rule) in [
+            (PolicyFields { quorum: Some(5), ..PolicyFields::default() }, "majority"),
+            (PolicyFields { rule: Some(RuleName::Lead), lead: Some(3), ..PolicyFields::default() }, "lead"),
+        ] {
+            let policy = Policy::parse(&fields).unwrap();
+            assert_eq!(Policy::parse(&PolicyFields::from(&policy)).unwrap(), policy);
+            let json = serde_json::to_value(policy).unwrap();
+            assert_eq!(json["rule"], rule);
+            assert_eq!(serde_json::from_value::<Policy>(json).unwrap(), policy);
+        }
     }
 }

@@ -9,6 +9,7 @@ use lambel_core::{
     Actor, AnnouncedFile, Audience, AuditEntry, ClientId, Counts, CountsChange, Deed, FileName, ImageId, LabelIndex,
     LabelSet, OperatorId, Policy, Shards, Standing, Subtask, SubtaskState, Tally, Task, TaskId, TaskState, Timestamp,
     Vote,
+    api::{PolicyFields, RuleName},
     consensus::{Confidence, Decision, Dispute},
     limits,
     ring::Stretch,
@@ -146,6 +147,10 @@ async fn tasks_are_kept_and_listed(store: &dyn Store) {
     let kept = Task { audience: only, ..new_task() };
     assert!(store.create_task(&kept, &created()).await.expect("create"));
     assert_eq!(store.task(kept.id).await.expect("read"), Some(kept));
+    let fields = PolicyFields { rule: Some(RuleName::Lead), ..PolicyFields::default() };
+    let led = Task { policy: Policy::parse(&fields).expect("a good policy"), ..new_task() };
+    assert!(store.create_task(&led, &created()).await.expect("create"));
+    assert_eq!(store.task(led.id).await.expect("read"), Some(led));
 
     let second = Task { id: TaskId::random(), owner: first.owner.clone(), ..new_task() };
     assert!(store.create_task(&second, &created()).await.expect("create"));

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use lambel_core::{
     AnnouncedFile, AuditEntry, FileName, ImageId, LabelIndex, Standing, Subtask, SubtaskState, Task, TaskId, Timestamp,
     Vote,
-    consensus::{Confidence, Decision, Dispute},
+    consensus::{Confidence, Decision, Dispute, Rule},
     subtask::{Abstention, Answer, Picture, Preview, Refusal, Votes},
 };
 use lambel_service::ports::{Desk, StoreError, StoreResult, SweepMark};
@@ -25,6 +25,9 @@ const VERSION: u32 = 1;
 /// The version of a task that is kept for some operators: who does not know what an audience is must not hand it
 /// out to everybody.
 const VERSION_WITH_AUDIENCE: u32 = 2;
+/// The version of a task that is decided by another rule than `majority`: who does not know the rule must not decide
+/// by one that it knows. Who knows this version knows audiences too.
+const VERSION_WITH_RULE: u32 = 3;
 
 fn versioned() -> (String, AttributeValue) {
     ("v".to_owned(), number(VERSION))
@@ -254,14 +257,18 @@ pub fn read_subtask(item: HashMap<String, AttributeValue>) -> StoreResult<Subtas
 /// A task as it is stored, but for its key.
 pub(super) fn task(task: &Task) -> StoreResult<Item> {
     let mut item: Item = serde_dynamo::to_item(task).map_err(|error| StoreError::Failed(error.to_string()))?;
-    let version = if task.audience.is_everyone() { VERSION } else { VERSION_WITH_AUDIENCE };
+    let version = match (&task.policy.rule, task.audience.is_everyone()) {
+        (Rule::Majority(_), true) => VERSION,
+        (Rule::Majority(_), false) => VERSION_WITH_AUDIENCE,
+        (Rule::Lead(_), _) => VERSION_WITH_RULE,
+    };
     item.insert("v".to_owned(), number(version));
     Ok(item)
 }
 
 /// Reads a task, of the table or of its stream.
 pub fn read_task(item: HashMap<String, AttributeValue>) -> StoreResult<Task> {
-    let reader = Reader::up_to(VERSION_WITH_AUDIENCE, "task", item)?;
+    let reader = Reader::up_to(VERSION_WITH_RULE, "task", item)?;
     serde_dynamo::from_item(reader.item).map_err(|error| unreadable("task", error))
 }
 
@@ -384,6 +391,11 @@ pub(super) fn read_audit(item: Item) -> StoreResult<(u64, AuditEntry)> {
 
 #[cfg(test)]
 mod tests {
+    use lambel_core::{
+        Audience, LabelSet, Policy, Shards, TaskState,
+        api::{PolicyFields, RuleName},
+    };
+
     use super::*;
 
     fn subtask_item() -> Item {
@@ -409,6 +421,40 @@ mod tests {
         item.insert("v".to_owned(), number(2));
         let error = read_subtask(item).unwrap_err();
         assert!(error.to_string().contains("version 2"), "{error}");
+    }
+
+    #[test]
+    fn a_task_has_the_version_of_what_it_asks_of_its_readers() {
+        let version = |fields: PolicyFields, audience: Audience| {
+            let policy = Policy::parse(&fields).unwrap();
+            let all = task(&Task { policy, audience, ..some_task() }).unwrap();
+            all["v"].as_n().unwrap().parse::<u32>().unwrap()
+        };
+        let lead = || PolicyFields { rule: Some(RuleName::Lead), ..PolicyFields::default() };
+        let team = || Audience::Only { operators: [].into(), teams: ["birds".parse().unwrap()].into() };
+        assert_eq!(version(PolicyFields::default(), Audience::Everyone), 1);
+        assert_eq!(version(PolicyFields::default(), team()), 2);
+        assert_eq!(version(lead(), Audience::Everyone), 3);
+        assert_eq!(version(lead(), team()), 3);
+    }
+
+    fn some_task() -> Task {
+        Task {
+            id: TaskId::random(),
+            owner: "client".parse().unwrap(),
+            name: "cats".into(),
+            labels: LabelSet::parse(&["cat", "dog"]).unwrap(),
+            instructions: String::new(),
+            policy: Policy::default(),
+            audience: Audience::Everyone,
+            shards: Shards::for_images(None),
+            state: TaskState::Open,
+            images: None,
+            created_at: Timestamp::from_millis(1),
+            sealed_at: None,
+            ended_at: None,
+            rev: 0,
+        }
     }
 
     #[test]

@@ -117,20 +117,36 @@ pub enum Dispute {
 pub enum Rule {
     /// A fixed quorum, plurality.
     Majority(Majority),
+    /// Some votes ahead.
+    Lead(Lead),
 }
 
 impl Rule {
     /// Judges the votes of one subtask. `labels` is the number of labels that the task has.
     pub fn judge(&self, labels: usize, votes: &Votes) -> Verdict {
         match self {
-            Self::Majority(rule) => rule.judge(labels, votes),
+            Self::Majority(rule) => rule.judge(&plurality(labels, votes)),
+            Self::Lead(rule) => rule.judge(&plurality(labels, votes)),
         }
+    }
+
+    /// The best there is of votes that nothing can be added to: a label, if anybody gave one, and how sure it is.
+    pub fn best(&self, labels: usize, votes: &Votes) -> (Option<LabelIndex>, Confidence) {
+        let plurality = plurality(labels, votes);
+        (plurality.leader, plurality.share())
     }
 
     /// The most votes with a label that a subtask takes.
     pub fn max_labels(&self) -> u32 {
         match self {
             Self::Majority(rule) => rule.max_labels,
+            Self::Lead(rule) => rule.max_labels,
         }
     }
+}
+
+/// The votes of a subtask for labels that the task has, counted.
+fn plurality(labels: usize, votes: &Votes) -> Plurality {
+    let given = votes.values().filter_map(|vote| vote.answer.label());
+    Plurality::count(given.filter(|label| usize::from(label.0) < labels))
 }
