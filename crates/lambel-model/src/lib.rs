@@ -1,0 +1,9 @@
+//! The protocol of Lambel as a model that is checked exhaustively for small worlds.
+
+pub mod bugs;
+pub mod promises;
+pub mod protocol;
+pub mod records;
+pub mod state;
+pub mod tables;
+pub mod worlds;
