@@ -49,4 +49,10 @@ pub enum Bug {
     StandingReadOnce,
     /// A pause takes leases back first and writes the standing then.
     PauseFromBehind,
+    /// A claim takes a lease that it reads on a record for its own, without a write that proves it: the service did
+    /// so until this model was made.
+    LeftoverTrusted,
+    /// A pause that reads the operator's record again does not give back again what it has given back: the service
+    /// did so until this model was made.
+    GivenBackOnce,
 }

@@ -46,6 +46,8 @@ pub struct World {
     pub budget: Budget,
     /// Whether the sweep runs each day.
     pub swept: bool,
+    /// Whether a batch read may see one record before a pause and another one after it.
+    pub torn: bool,
 }
 
 /// One step.
@@ -307,8 +309,7 @@ impl Protocol {
                     fresh: 0,
                     gone: 0,
                 };
-                if last.left.pauses == 0 && last.ghost.paused == 0 && !pausing(last) {
-                    // Nobody will be paused: then it makes no difference when the record is read.
+                if !self.world.torn {
                     sit_down(&s, &mut claim);
                 }
                 s.processes.push(Process::Claim(claim));
@@ -642,8 +643,7 @@ impl Protocol {
             if !passes {
                 continue;
             }
-            // Left over from a claim that was stopped before it could answer: theirs already.
-            if let Some(until) = row.leases[o].filter(|until| *until > c.now) {
+            if let Some(until) = row.leases[o].filter(|until| *until > c.now && self.has(Bug::LeftoverTrusted)) {
                 c.handed |= 1 << image;
                 c.fresh |= 1 << image;
                 c.untils[image] = until;
@@ -830,7 +830,8 @@ impl Protocol {
                     Went { next: behind.then_some(at(PauseStage::Standing)), wrote: true }
                 } else {
                     let desk = s.tables.desks[o];
-                    let todo = bits_where(|image| desk.leases[image].is_some()) & !done;
+                    let todo = bits_where(|image| desk.leases[image].is_some());
+                    let todo = if self.has(Bug::GivenBackOnce) { todo & !done } else { todo };
                     on(at(PauseStage::Empty { desk, todo, done }))
                 }
             }
@@ -1064,10 +1065,6 @@ fn operator_of(process: &Process) -> Option<u8> {
         Process::Vote { operator, .. } | Process::Return { operator, .. } => Some(*operator),
         _ => None,
     }
-}
-
-fn pausing(s: &State) -> bool {
-    s.processes.iter().any(|process| matches!(process, Process::Pause { .. }))
 }
 
 impl Model for Protocol {

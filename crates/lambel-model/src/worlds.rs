@@ -43,6 +43,7 @@ const LABELLING: World = World {
     tabs: 1,
     budget: NOTHING,
     swept: true,
+    torn: false,
 };
 
 const INTAKE: World = World {
@@ -116,9 +117,12 @@ pub const PAUSE: World = World {
     max_labels: 1,
     replies: ONE,
     tabs: 2,
-    budget: Budget { claims: [2, 1, 0], pauses: 1, lost: 1, ..NOTHING },
+    budget: Budget { claims: [2, 1, 0], ticks: 1, pauses: 1, lost: 1, ..NOTHING },
     ..LABELLING
 };
+
+/// The same, where a batch read is no snapshot.
+pub const TORN: World = World { name: "torn", torn: true, budget: Budget { lost: 0, ..PAUSE.budget }, ..PAUSE };
 
 /// The client calls the task off while it is sealed, labelled and completed.
 pub const CANCEL: World = World {
