@@ -55,4 +55,36 @@ pub enum Bug {
     /// A pause that reads the operator's record again does not give back again what it has given back: the service
     /// did so until this model was made.
     GivenBackOnce,
+    /// What is given back is taken off the operator's record even if another claim of theirs has leased it again
+    /// and put it there since: the service did so until this model was made.
+    TakenOffUnseen,
 }
+
+/// All of them.
+pub const ALL: &[Bug] = &[
+    Bug::LeaseUnconditional,
+    Bug::IndexTrusted,
+    Bug::VotedHandedOut,
+    Bug::VoteCountedAgain,
+    Bug::CloseUnconditional,
+    Bug::RetryCountedAgain,
+    Bug::CountedApart,
+    Bug::CountedOnDelivery,
+    Bug::PutAlways,
+    Bug::OpenUnconditional,
+    Bug::NewOnesNamedOnly,
+    Bug::DeletedOnReceipt,
+    Bug::PublishedFirst,
+    Bug::PublishedAfter,
+    Bug::CompleteUnconditional,
+    Bug::CompleteTooEarly,
+    Bug::SealDoesNotLook,
+    Bug::NoSweep,
+    Bug::LeaseForEver,
+    Bug::DeskUnconditional,
+    Bug::StandingReadOnce,
+    Bug::PauseFromBehind,
+    Bug::LeftoverTrusted,
+    Bug::GivenBackOnce,
+    Bug::TakenOffUnseen,
+];

@@ -298,6 +298,7 @@ impl Protocol {
                     now: s.now,
                     voted: self.voted(&s, o),
                     desk: DeskRow::default(),
+                    read: [None; IMAGES],
                     is_new: false,
                     first_try: true,
                     tries: 0,
@@ -331,7 +332,8 @@ impl Protocol {
                 let o = usize::from(operator);
                 s.left.returns -= 1;
                 let images = std::mem::take(&mut s.screens[o]);
-                s.processes.push(Process::Return { operator, todo: images, images, desk: s.tables.desks[o] });
+                let desk = s.tables.desks[o];
+                s.processes.push(Process::Return { operator, todo: images, images, desk, read: desk.leases });
             }
             Step::Leave(operator) => {
                 s.left.leaves -= 1;
@@ -401,7 +403,9 @@ impl Protocol {
             Process::Vote { operator, image, reply, held, stage } => {
                 self.vote(s, (operator, image, reply, held), stage, fate)
             }
-            Process::Return { operator, todo, images, desk } => self.give_back(s, operator, todo, images, desk),
+            Process::Return { operator, todo, images, desk, read } => {
+                self.give_back(s, operator, (todo, images), desk, read)
+            }
             Process::Pause { operator, stage } => self.pause(s, operator, stage, fate),
             Process::Seal { task, after } => self.seal(s, task, after),
             Process::Cancel { mut task } => {
@@ -560,6 +564,7 @@ impl Protocol {
                     return Some(OVER);
                 }
                 c.desk = s.tables.desks[o];
+                c.read = c.desk.leases;
                 c.tries = 0;
                 c.stage = ClaimStage::HandBack(c.handed);
             }
@@ -661,7 +666,9 @@ impl Protocol {
         let before = c.desk;
         let mut desk = before;
         for image in bits(gone) {
-            desk.leases[image] = None;
+            if self.has(Bug::TakenOffUnseen) || desk.leases[image] == c.read[image] {
+                desk.leases[image] = None;
+            }
         }
         for image in bits(c.handed) {
             desk.leases[image] = Some(c.untils[image]);
@@ -785,15 +792,26 @@ impl Protocol {
         went
     }
 
-    fn give_back(&self, s: &mut State, operator: u8, todo: u8, images: u8, mut desk: DeskRow) -> Went {
+    fn give_back(
+        &self,
+        s: &mut State,
+        operator: u8,
+        (todo, images): (u8, u8),
+        mut desk: DeskRow,
+        read: [Option<u8>; IMAGES],
+    ) -> Went {
         let o = usize::from(operator);
         if let Some(image) = bits(todo).next() {
             let written = s.tables.give_back(&self.kit, image, o);
-            let next = Process::Return { operator, todo: todo & !(1 << image), images, desk };
+            let next = Process::Return { operator, todo: todo & !(1 << image), images, desk, read };
             return Went { next: Some(next), wrote: written };
         }
         let before = desk;
-        bits(images).for_each(|image| desk.leases[image] = None);
+        for image in bits(images) {
+            if self.has(Bug::TakenOffUnseen) || desk.leases[image] == read[image] {
+                desk.leases[image] = None;
+            }
+        }
         if desk == before {
             return OVER;
         }
@@ -801,7 +819,7 @@ impl Protocol {
         if s.tables.put_desk(o, desk) {
             return WROTE_LAST;
         }
-        on(Process::Return { operator, todo, images, desk: s.tables.desks[o] })
+        on(Process::Return { operator, todo, images, desk: s.tables.desks[o], read })
     }
 
     fn pause(&self, s: &mut State, operator: u8, stage: PauseStage, fate: Fate) -> Went {
@@ -1040,6 +1058,7 @@ fn again(closed: bool, kit: &Kit, s: &State, image: usize) -> Option<Closing> {
 
 fn sit_down(s: &State, c: &mut Claim) {
     c.desk = s.tables.desks[usize::from(c.operator)];
+    c.read = c.desk.leases;
     c.is_new = c.desk.rev == 0;
     c.stage = ClaimStage::Look;
 }
@@ -1051,8 +1070,16 @@ fn tidy(mut c: Claim) -> Claim {
             c.untils[image] = 0;
         }
     }
+    if matches!(c.stage, ClaimStage::Lease | ClaimStage::Close | ClaimStage::Keep) {
+        for image in 0..IMAGES {
+            if c.gone >> image & 1 == 0 {
+                c.read[image] = None;
+            }
+        }
+    }
     if matches!(c.stage, ClaimStage::Standing) {
         c.desk = DeskRow::default();
+        c.read = [None; IMAGES];
         c.tries = 0;
         c.gone = 0;
     }

@@ -82,6 +82,8 @@ pub enum Process {
         images: u8,
         /// Their record.
         desk: DeskRow,
+        /// The leases on it when it was read first.
+        read: [Option<u8>; IMAGES],
     },
     /// An admin pauses an operator.
     Pause {
@@ -195,6 +197,8 @@ pub struct Claim {
     pub voted: u8,
     /// Their record as it was read.
     pub desk: DeskRow,
+    /// The leases on it when it was read first.
+    pub read: [Option<u8>; IMAGES],
     /// Whether there was none.
     pub is_new: bool,
     /// Whether nobody changed it in between.
