@@ -10,6 +10,8 @@ pub enum Bug {
     IndexTrusted,
     /// A claim does not look whether the operator has voted.
     VotedHandedOut,
+    /// A claim does not count the leases of others when it looks for a free slot.
+    LeasesNotCounted,
     /// A vote is written without the condition that the operator has not voted: a write that is sent again counts
     /// again.
     VoteCountedAgain,
@@ -37,6 +39,8 @@ pub enum Bug {
     CompleteUnconditional,
     /// The task is completed when everything that has arrived is decided, whatever the seal says.
     CompleteTooEarly,
+    /// The counters are read as they were before their last change.
+    CountsReadLate,
     /// Sealing does not look whether everything is decided.
     SealDoesNotLook,
     /// There is no sweep.
@@ -65,6 +69,7 @@ pub const ALL: &[Bug] = &[
     Bug::LeaseUnconditional,
     Bug::IndexTrusted,
     Bug::VotedHandedOut,
+    Bug::LeasesNotCounted,
     Bug::VoteCountedAgain,
     Bug::CloseUnconditional,
     Bug::RetryCountedAgain,
@@ -78,6 +83,7 @@ pub const ALL: &[Bug] = &[
     Bug::PublishedAfter,
     Bug::CompleteUnconditional,
     Bug::CompleteTooEarly,
+    Bug::CountsReadLate,
     Bug::SealDoesNotLook,
     Bug::NoSweep,
     Bug::LeaseForEver,

@@ -37,7 +37,8 @@ pub fn all() -> Vec<Property<Protocol>> {
         Property::always(ONE_VOTE, |_, s: &State| s.ghost.counted.iter().flatten().all(|count| *count <= 1)),
         Property::always(NOT_AGAIN, |_, s: &State| {
             let both = |row: &crate::records::Row| {
-                row.state == SubtaskState::Open && row.votes.iter().zip(row.leases).any(|(v, l)| v.is_some() && l.is_some())
+                row.state == SubtaskState::Open
+                    && row.votes.iter().zip(row.leases).any(|(v, l)| v.is_some() && l.is_some())
             };
             !s.ghost.wrong.has(Wrong::HandedVoted) && !s.tables.rows.iter().flatten().any(both)
         }),
@@ -64,9 +65,7 @@ pub fn all() -> Vec<Property<Protocol>> {
                 bits(*images).all(|image| s.tables.rows[image].as_ref().is_some_and(kept))
             })
         }),
-        Property::always(ONE_ID, |_, s: &State| {
-            !s.ghost.wrong.has(Wrong::TwoIds) && !s.ghost.wrong.has(Wrong::Untrue)
-        }),
+        Property::always(ONE_ID, |_, s: &State| !s.ghost.wrong.has(Wrong::TwoIds) && !s.ghost.wrong.has(Wrong::Untrue)),
         Property::always(ENDS_ONCE, |_, s: &State| {
             s.ghost.ended <= 1 && !s.ghost.wrong.has(Wrong::Revived) && !s.ghost.wrong.has(Wrong::TooEarly)
         }),

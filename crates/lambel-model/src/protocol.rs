@@ -1,25 +1,19 @@
 //! The steps: what each process does next, one request to a table or a queue at a time, and what can go wrong
 //! with it.
 
-use lambel_core::{
-    SubtaskState, TaskState,
-    subtask::{Cast, Unavailable},
-};
+use lambel_core::{SubtaskState, TaskState};
 use stateright::{Model, Property};
 
 use crate::{
     bugs::Bug,
-    promises,
-    records::{DeskRow, IMAGES, Kit, OPERATORS, Reply, moment},
+    operate, promises,
+    records::{DeskRow, IMAGES, Kit, OPERATORS, Reply, Tally, moment},
     state::{
         AdvanceStage, Budget, Claim, ClaimStage, Ghost, News, PauseStage, Process, State, SweepStage, ValidateStage,
-        VoteStage, Wrong, bits,
+        VoteStage, bits,
     },
-    tables::{Closing, Tables},
+    tables::Tables,
 };
-
-/// How often a claim tries to store the operator's record: as in the service.
-const DESK_TRIES: u8 = 3;
 
 /// A world to be checked.
 #[derive(Clone, Copy, Debug)]
@@ -125,23 +119,23 @@ pub struct Protocol {
 }
 
 /// What a process has come to by a step.
-struct Went {
+pub(crate) struct Went {
     /// The process as it goes on; none if it is done.
-    next: Option<Process>,
+    pub(crate) next: Option<Process>,
     /// Whether something was written.
-    wrote: bool,
+    pub(crate) wrote: bool,
 }
 
-fn on(next: Process) -> Went {
+pub(crate) fn on(next: Process) -> Went {
     Went { next: Some(next), wrote: false }
 }
 
-fn wrote(next: Process) -> Went {
+pub(crate) fn wrote(next: Process) -> Went {
     Went { next: Some(next), wrote: true }
 }
 
-const OVER: Went = Went { next: None, wrote: false };
-const WROTE_LAST: Went = Went { next: None, wrote: true };
+pub(crate) const OVER: Went = Went { next: None, wrote: false };
+pub(crate) const WROTE_LAST: Went = Went { next: None, wrote: true };
 
 impl Protocol {
     /// The protocol as it is.
@@ -158,12 +152,12 @@ impl Protocol {
         self.bug == Some(bug)
     }
 
-    fn all_images(&self) -> impl Iterator<Item = usize> + use<> {
+    pub(crate) fn all_images(&self) -> impl Iterator<Item = usize> + use<> {
         0..usize::from(self.world.images)
     }
 
     /// The steps that are open, a new day apart.
-    fn steps(&self, s: &State) -> Vec<Step> {
+    pub(crate) fn steps(&self, s: &State) -> Vec<Step> {
         let mut steps = Vec::new();
         let again = |s: &State| if s.left.repeats > 0 { &[Again::No, Again::Yes][..] } else { &[Again::No] };
         if s.sent < self.world.images {
@@ -311,7 +305,7 @@ impl Protocol {
                     gone: 0,
                 };
                 if !self.world.torn {
-                    sit_down(&s, &mut claim);
+                    operate::sit_down(&s, &mut claim);
                 }
                 s.processes.push(Process::Claim(claim));
             }
@@ -453,637 +447,6 @@ impl Protocol {
             _ => {}
         }
     }
-
-    fn voted(&self, s: &State, operator: usize) -> u8 {
-        let voted = |image: &usize| s.tables.rows[*image].is_some_and(|row| row.votes[operator].is_some());
-        self.all_images().filter(voted).map(|image| 1 << image).sum()
-    }
-
-    fn validate(&self, s: &mut State, images: u8, stage: ValidateStage) -> Went {
-        let at = |stage| Process::Validate { images, stage };
-        match stage {
-            ValidateStage::Record => {
-                if self.has(Bug::PutAlways) {
-                    bits(images).for_each(|image| s.tables.rows[image] = None);
-                }
-                // Images that are there already make the transaction fail, without effect; it is tried again
-                // without them. Only the last try is a step here.
-                let new = s.tables.record(&self.kit, bits(images), self.world.bad);
-                if self.has(Bug::CountedOnDelivery) {
-                    for row in bits(images).filter(|image| !new.contains(image)).filter_map(|i| s.tables.rows[i]) {
-                        s.tables.tally.add_new(&row);
-                    }
-                }
-                let named = |image: &usize| !self.has(Bug::NewOnesNamedOnly) || new.contains(image);
-                let good = bits(images & !self.world.bad).filter(named).map(|image| 1 << image).sum();
-                let written = !new.is_empty() || self.has(Bug::CountedOnDelivery);
-                let next = (good != 0).then_some(at(ValidateStage::Send(good)));
-                Went { next, wrote: written }
-            }
-            ValidateStage::Count(_) => OVER,
-            ValidateStage::Send(good) => {
-                s.fresh[usize::from(good)] += 1;
-                WROTE_LAST
-            }
-        }
-    }
-
-    fn open(&self, s: &mut State, images: u8, waiting: u8) -> Went {
-        let Some(image) = bits(waiting).next() else { return OVER };
-        let left = waiting & !(1 << image);
-        let mut opened = s.tables.open(&self.kit, image);
-        if self.has(Bug::OpenUnconditional)
-            && let Some(row) = &mut s.tables.rows[image]
-        {
-            row.state = SubtaskState::Open;
-            row.rev += 1;
-            opened = true;
-        }
-        Went { next: (left != 0).then_some(Process::Open { images, waiting: left }), wrote: opened }
-    }
-
-    fn claim(&self, s: &mut State, mut c: Claim, fate: Fate) -> Option<Went> {
-        let o = usize::from(c.operator);
-        let mut written = false;
-        match c.stage {
-            ClaimStage::Desk => sit_down(s, &mut c),
-            ClaimStage::Look => {
-                self.look(s, &mut c, fate)?;
-                c.stage = ClaimStage::Lease;
-            }
-            ClaimStage::Lease => {
-                if let Some(image) = bits(c.free).next() {
-                    let until = c.now + 1;
-                    let current = s.tables.rows[image].map_or(0, |row| row.rev);
-                    let unconditional = self.has(Bug::LeaseUnconditional) || self.has(Bug::IndexTrusted);
-                    let seen = if unconditional { current } else { c.revs[image] };
-                    let now = if self.has(Bug::LeaseForEver) { 0 } else { c.now };
-                    written = s.tables.lease(&self.kit, image, seen, o, until, now);
-                    // An answer that got lost makes the write go out again: then the lease that is there is this
-                    // one.
-                    let mine = |row: &crate::records::Row| row.rev == seen + 1 && row.leases[o] == Some(until);
-                    if written || s.tables.rows[image].as_ref().is_some_and(mine) {
-                        c.handed |= 1 << image;
-                        c.fresh |= 1 << image;
-                        c.untils[image] = until;
-                    }
-                    c.free &= !(1 << image);
-                    c.revs[image] = 0;
-                }
-            }
-            ClaimStage::Close => {
-                if let Some(image) = (0..IMAGES).find(|image| c.closings[*image].is_some())
-                    && let Some(closing) = c.closings[image]
-                {
-                    written = self.close(s, image, &closing);
-                    c.closings[image] = again(written, &self.kit, s, image);
-                }
-            }
-            ClaimStage::Keep => {
-                let gone = c.gone;
-                match self.keep(s, &mut c, gone) {
-                    Kept::Stored => written = true,
-                    Kept::Unchanged => {}
-                    Kept::Changed if c.tries < DESK_TRIES => return Some(on(Process::Claim(c))),
-                    Kept::Changed => {}
-                }
-                let missed = (c.is_new || !c.first_try) && c.fresh != 0;
-                // Nobody is ever paused in worlds without it: then that look sees nothing.
-                if missed && !self.has(Bug::StandingReadOnce) {
-                    c.stage = ClaimStage::Standing;
-                    return Some(Went { next: Some(Process::Claim(tidy(c))), wrote: written });
-                }
-                if fate == Fate::Done {
-                    self.hand_out(s, &c);
-                }
-                return Some(Went { next: None, wrote: written });
-            }
-            ClaimStage::Standing => {
-                if !s.tables.paused[o] {
-                    self.hand_out(s, &c);
-                    return Some(OVER);
-                }
-                c.desk = s.tables.desks[o];
-                c.read = c.desk.leases;
-                c.tries = 0;
-                c.stage = ClaimStage::HandBack(c.handed);
-            }
-            ClaimStage::HandBack(todo) => {
-                let Some(image) = bits(todo).next() else { return Some(OVER) };
-                written = s.tables.give_back(&self.kit, image, o);
-                let left = todo & !(1 << image);
-                c.stage = if left == 0 { ClaimStage::KeepBack } else { ClaimStage::HandBack(left) };
-            }
-            ClaimStage::KeepBack => {
-                let gone = std::mem::take(&mut c.handed);
-                match self.keep(s, &mut c, gone) {
-                    Kept::Changed if c.tries < DESK_TRIES => {
-                        c.handed = gone;
-                        return Some(on(Process::Claim(c)));
-                    }
-                    Kept::Stored => return Some(WROTE_LAST),
-                    Kept::Unchanged | Kept::Changed => return Some(OVER),
-                }
-            }
-        }
-        if c.stage == ClaimStage::Lease && c.free == 0 {
-            c.stage = ClaimStage::Close;
-        }
-        if c.stage == ClaimStage::Close && c.closings.iter().all(Option::is_none) {
-            c.stage = ClaimStage::Keep;
-        }
-        Some(Went { next: Some(Process::Claim(tidy(c))), wrote: written })
-    }
-
-    /// The index is queried and the records that it names are read. None if that would be no other look.
-    fn look(&self, s: &State, c: &mut Claim, fate: Fate) -> Option<()> {
-        let o = usize::from(c.operator);
-        let operator = &self.kit.operators[o];
-        let held: u8 = bits_where(|image| c.desk.leases[image].is_some_and(|until| until > c.now));
-        for image in bits(held) {
-            match s.tables.rows[image] {
-                Some(row) if row.state == SubtaskState::Open && row.leases[o].is_some_and(|until| until > c.now) => {
-                    c.handed |= 1 << image;
-                    c.untils[image] = row.leases[o].unwrap_or_default();
-                }
-                _ => c.gone |= 1 << image,
-            }
-        }
-        let mut index: u8 =
-            bits_where(|image| s.tables.rows[image].is_some_and(|row| row.state == SubtaskState::Open));
-        let mut rows = s.tables.rows;
-        match fate {
-            Fate::IndexLacks(image) if index >> image & 1 == 1 => index &= !(1 << image),
-            Fate::IndexKeeps(image) if s.tables.rows[usize::from(image)].is_some_and(|row| row.is_decided()) => {
-                index |= 1 << image;
-            }
-            // Where the operator holds something the read is consistent.
-            Fate::OldRead(image) if held == 0 && s.old[usize::from(image)].is_some() => {
-                rows[usize::from(image)] = s.old[usize::from(image)];
-            }
-            Fate::IndexLacks(_) | Fate::IndexKeeps(_) | Fate::OldRead(_) => return None,
-            Fate::Done | Fate::Stopped | Fate::AnswerLost => {}
-        }
-        for image in bits(index & !held) {
-            if self.has(Bug::IndexTrusted) {
-                c.free |= 1 << image;
-                continue;
-            }
-            let Some(row) = rows[image].filter(|row| row.state == SubtaskState::Open) else { continue };
-            if let Some(closing) = Closing::of(&self.kit, &row) {
-                c.closings[image] = Some(closing);
-                continue;
-            }
-            let now = if self.has(Bug::LeaseForEver) { 0 } else { c.now };
-            let subtask = self.kit.subtask(image, &row);
-            let available = subtask.availability(operator, &self.kit.task.policy, self.kit.labels(), moment(now));
-            let passes = match available {
-                Ok(()) => true,
-                Err(Unavailable::Voted) => {
-                    self.has(Bug::VotedHandedOut)
-                        && subtask.free_slots(&self.kit.task.policy, self.kit.labels(), moment(now)) > 0
-                }
-                Err(_) => false,
-            };
-            if !passes {
-                continue;
-            }
-            if let Some(until) = row.leases[o].filter(|until| *until > c.now && self.has(Bug::LeftoverTrusted)) {
-                c.handed |= 1 << image;
-                c.fresh |= 1 << image;
-                c.untils[image] = until;
-            } else {
-                c.free |= 1 << image;
-                c.revs[image] = row.rev;
-            }
-        }
-        Some(())
-    }
-
-    /// Stores the operator's record after a claim, without what is gone and with what is handed out.
-    fn keep(&self, s: &mut State, c: &mut Claim, gone: u8) -> Kept {
-        let o = usize::from(c.operator);
-        let before = c.desk;
-        let mut desk = before;
-        for image in bits(gone) {
-            if self.has(Bug::TakenOffUnseen) || desk.leases[image] == c.read[image] {
-                desk.leases[image] = None;
-            }
-        }
-        for image in bits(c.handed) {
-            desk.leases[image] = Some(c.untils[image]);
-        }
-        if desk == before {
-            return Kept::Unchanged;
-        }
-        desk.rev = before.rev + 1;
-        if self.has(Bug::DeskUnconditional) {
-            desk.rev = s.tables.desks[o].rev + 1;
-        }
-        if s.tables.put_desk(o, desk) {
-            return Kept::Stored;
-        }
-        // It is read again: at once here, since a write that fails could as well have failed a moment later.
-        c.first_try = false;
-        c.tries += 1;
-        c.desk = s.tables.desks[o];
-        Kept::Changed
-    }
-
-    fn hand_out(&self, s: &mut State, c: &Claim) {
-        let o = usize::from(c.operator);
-        if c.handed & c.voted != 0 {
-            s.ghost.wrong.add(Wrong::HandedVoted);
-        }
-        if s.home >> c.operator & 1 == 0 {
-            s.screens[o] |= c.handed;
-        }
-    }
-
-    fn close(&self, s: &mut State, image: usize, closing: &Closing) -> bool {
-        let mut closing = *closing;
-        if self.has(Bug::CloseUnconditional)
-            && let Some(row) = s.tables.rows[image]
-        {
-            closing.rev = row.rev;
-        }
-        if self.has(Bug::CountedApart) {
-            let tally = s.tables.tally;
-            let closed = s.tables.close(&self.kit, image, &closing);
-            s.tables.tally = tally;
-            return closed;
-        }
-        let closed = s.tables.close(&self.kit, image, &closing);
-        if !closed
-            && self.has(Bug::RetryCountedAgain)
-            && let Some(row) = s.tables.rows[image]
-            && row.rev == closing.rev + 1
-            && row.is_decided()
-        {
-            s.tables.tally.add_closed(&row);
-        }
-        closed
-    }
-
-    fn vote(
-        &self,
-        s: &mut State,
-        (operator, image, reply, held): (u8, u8, Reply, bool),
-        stage: VoteStage,
-        fate: Fate,
-    ) -> Went {
-        let (o, i) = (usize::from(operator), usize::from(image));
-        let at = |stage| Process::Vote { operator, image, reply, held, stage };
-        let decided = |closing| {
-            at(if self.has(Bug::PublishedFirst) { VoteStage::Announce(closing) } else { VoteStage::Close(closing) })
-        };
-        let went = match stage {
-            VoteStage::Cast => {
-                if self.has(Bug::VoteCountedAgain)
-                    && let Some(row) = s.tables.rows[i].as_mut().filter(|row| row.state == SubtaskState::Open)
-                    && row.votes[o].take().is_some()
-                {
-                    row.leases[o] = Some(s.now);
-                }
-                let rev = s.tables.rows[i].map(|row| row.rev);
-                match s.tables.cast(&self.kit, i, o, reply, held) {
-                    None | Some(Err(_)) => {
-                        // Refused. They see it, and do not send it again.
-                        s.screens[o] &= !(1 << image);
-                        return OVER;
-                    }
-                    Some(Ok((cast, row))) => {
-                        s.ghost.counted[o][i] += u8::from(cast == Cast::Counted);
-                        Went { next: Closing::of(&self.kit, &row).map(decided), wrote: rev != Some(row.rev) }
-                    }
-                }
-            }
-            VoteStage::Announce(closing) => {
-                self.announce(s, News { image: Some(image), rev: closing.rev + 1 });
-                wrote(at(VoteStage::Close(closing)))
-            }
-            VoteStage::Close(closing) => {
-                let closed = self.close(s, i, &closing);
-                if closed && self.has(Bug::PublishedAfter) {
-                    wrote(at(VoteStage::Tell))
-                } else if closed && self.has(Bug::CountedApart) {
-                    wrote(at(VoteStage::Count))
-                } else {
-                    Went { next: again(closed, &self.kit, s, i).map(decided), wrote: closed }
-                }
-            }
-            VoteStage::Count => {
-                if let Some(row) = s.tables.rows[i] {
-                    s.tables.tally.add_closed(&row);
-                }
-                WROTE_LAST
-            }
-            VoteStage::Tell => {
-                if let Some(row) = s.tables.rows[i] {
-                    self.announce(s, News { image: Some(image), rev: row.rev });
-                }
-                WROTE_LAST
-            }
-        };
-        if went.next.is_none() && fate == Fate::Done {
-            s.ghost.acknowledged[o] |= 1 << image;
-            s.screens[o] &= !(1 << image);
-        }
-        went
-    }
-
-    fn give_back(
-        &self,
-        s: &mut State,
-        operator: u8,
-        (todo, images): (u8, u8),
-        mut desk: DeskRow,
-        read: [Option<u8>; IMAGES],
-    ) -> Went {
-        let o = usize::from(operator);
-        if let Some(image) = bits(todo).next() {
-            let written = s.tables.give_back(&self.kit, image, o);
-            let next = Process::Return { operator, todo: todo & !(1 << image), images, desk, read };
-            return Went { next: Some(next), wrote: written };
-        }
-        let before = desk;
-        for image in bits(images) {
-            if self.has(Bug::TakenOffUnseen) || desk.leases[image] == read[image] {
-                desk.leases[image] = None;
-            }
-        }
-        if desk == before {
-            return OVER;
-        }
-        desk.rev += 1;
-        if s.tables.put_desk(o, desk) {
-            return WROTE_LAST;
-        }
-        on(Process::Return { operator, todo, images, desk: s.tables.desks[o], read })
-    }
-
-    fn pause(&self, s: &mut State, operator: u8, stage: PauseStage, fate: Fate) -> Went {
-        let o = usize::from(operator);
-        let at = |stage| Process::Pause { operator, stage };
-        let behind = self.has(Bug::PauseFromBehind);
-        let went = match stage {
-            PauseStage::Standing => {
-                let changed = !std::mem::replace(&mut s.tables.paused[o], true);
-                Went { next: (!behind).then_some(at(PauseStage::Read)), wrote: changed }
-            }
-            PauseStage::Read => {
-                let desk = s.tables.desks[o];
-                let todo = bits_where(|image| desk.leases[image].is_some());
-                let none = behind.then_some(at(PauseStage::Standing));
-                let next = if desk.rev > 0 { Some(at(PauseStage::Empty { desk, todo, done: 0 })) } else { none };
-                Went { next, wrote: false }
-            }
-            PauseStage::Empty { desk, todo, done } => {
-                if let Some(image) = bits(todo).next() {
-                    let written = s.tables.give_back(&self.kit, image, o);
-                    let (todo, done) = (todo & !(1 << image), done | 1 << image);
-                    return Went { next: Some(at(PauseStage::Empty { desk, todo, done })), wrote: written };
-                }
-                if s.tables.put_desk(o, DeskRow { rev: desk.rev + 1, leases: [None; IMAGES] }) {
-                    Went { next: behind.then_some(at(PauseStage::Standing)), wrote: true }
-                } else {
-                    let desk = s.tables.desks[o];
-                    let todo = bits_where(|image| desk.leases[image].is_some());
-                    let todo = if self.has(Bug::GivenBackOnce) { todo & !done } else { todo };
-                    on(at(PauseStage::Empty { desk, todo, done }))
-                }
-            }
-        };
-        if went.next.is_none() && fate == Fate::Done {
-            s.ghost.paused |= 1 << operator;
-        }
-        went
-    }
-
-    fn seal(&self, s: &mut State, mut task: crate::records::TaskRow, after: Option<crate::records::TaskRow>) -> Went {
-        let look = (!self.has(Bug::SealDoesNotLook))
-            .then_some(Process::Advance { heard: false, stage: AdvanceStage::Task });
-        let Some(after) = after else {
-            let before = task;
-            let counts = s.tables.tally.counts();
-            let images = u64::from(self.world.images);
-            return match self.kit.change_task(&mut task, |task| task.seal(images, &counts, moment(1))) {
-                Err(_) => OVER,
-                Ok(false) => Went { next: look, wrote: false },
-                Ok(true) => on(Process::Seal { task: before, after: Some(task) }),
-            };
-        };
-        if s.tables.replace_task(after) {
-            return Went { next: look, wrote: true };
-        }
-        on(Process::Seal { task: s.tables.task, after: None })
-    }
-
-    fn advance(&self, s: &mut State, heard: bool, stage: AdvanceStage) -> Went {
-        let at = |stage| Process::Advance { heard, stage };
-        match stage {
-            AdvanceStage::Task => {
-                let task = s.tables.task;
-                if task.images.is_none() || task.state.is_final() {
-                    return OVER;
-                }
-                on(at(AdvanceStage::Counts(task)))
-            }
-            AdvanceStage::Counts(mut task) => {
-                let mut counts = s.tables.tally.counts();
-                if self.has(Bug::CompleteTooEarly) && counts.checked() > 0 {
-                    counts.rejected = u64::from(self.world.images);
-                }
-                if self.kit.change_task(&mut task, |task| task.complete(&counts, moment(1))) {
-                    on(at(AdvanceStage::Write(task)))
-                } else {
-                    OVER
-                }
-            }
-            AdvanceStage::Write(mut task) => {
-                if self.has(Bug::CompleteUnconditional) {
-                    task.rev = s.tables.task.rev + 1;
-                }
-                if s.tables.replace_task(task) { WROTE_LAST } else { on(at(AdvanceStage::Task)) }
-            }
-        }
-    }
-
-    fn sweep(&self, s: &mut State, stage: SweepStage) -> Went {
-        let look = Process::Advance { heard: false, stage: AdvanceStage::Task };
-        match stage {
-            SweepStage::Counts => {
-                let undecided = s.tables.tally.counts().undecided() > 0;
-                on(if undecided { Process::Sweep { stage: SweepStage::Pool } } else { look })
-            }
-            SweepStage::Pool => {
-                let closings = s.tables.rows.map(|row| Closing::of(&self.kit, &row?));
-                let any = closings.iter().any(Option::is_some);
-                on(if any { Process::Sweep { stage: SweepStage::Close(closings) } } else { look })
-            }
-            SweepStage::Close(mut closings) => {
-                let mut written = false;
-                if let Some(image) = (0..IMAGES).find(|image| closings[*image].is_some())
-                    && let Some(closing) = closings[image].take()
-                {
-                    written = self.close(s, image, &closing);
-                }
-                let any = closings.iter().any(Option::is_some);
-                let next = if any { Process::Sweep { stage: SweepStage::Close(closings) } } else { look };
-                Went { next: Some(next), wrote: written }
-            }
-        }
-    }
-
-    /// An event is published, and the queue of decisions gets it.
-    fn announce(&self, s: &mut State, news: News) {
-        let known = match news.image {
-            Some(image) => {
-                s.heard += 1;
-                let image = usize::from(image);
-                if !s.tables.rows[image].is_some_and(|row| row.state.is_final()) {
-                    s.ghost.wrong.add(Wrong::Untrue);
-                }
-                &mut s.ghost.announced[image]
-            }
-            None => {
-                if !s.tables.task.state.is_final() {
-                    s.ghost.wrong.add(Wrong::Untrue);
-                }
-                &mut s.ghost.task_announced
-            }
-        };
-        if known.replace(news.rev).is_some_and(|rev| rev != news.rev) {
-            s.ghost.wrong.add(Wrong::TwoIds);
-        }
-    }
-
-    /// What a step has changed goes into the stream, and to those who look on.
-    fn note(&self, before: &Tables, s: &mut State, kept_quiet: bool) {
-        for image in self.all_images() {
-            let (old, new) = (before.rows[image], s.tables.rows[image]);
-            let Some(row) = new.filter(|_| old != new) else { continue };
-            if self.world.budget.stale > 0 && s.left.stale > 0 {
-                s.old[image] = old;
-            }
-            let said = |row: &crate::records::Row| (row.state, row.votes, row.outcome);
-            if old.is_some_and(|old| old.state.is_final() && said(&old) != said(&row)) {
-                s.ghost.wrong.add(Wrong::Redecided);
-            }
-            if let Some(event) = self.kit.event(image, old.map(|old| old.state), &row) {
-                s.ghost.decided[image] += 1;
-                if !kept_quiet {
-                    s.stream.push(News { image: Some(image as u8), rev: number(event.id()) });
-                }
-            }
-        }
-        if s.left.stale == 0 {
-            s.old = [None; IMAGES];
-        }
-        let (old, new) = (before.task, s.tables.task);
-        if old != new {
-            if old.state.is_final() {
-                s.ghost.wrong.add(Wrong::Revived);
-            }
-            if new.state.is_final() {
-                s.ghost.ended += 1;
-            }
-            if new.state == TaskState::Complete {
-                let done = s.tables.rows.iter().flatten().filter(|row| row.state.is_final()).count();
-                if new.images.is_none_or(|images| done < usize::from(images)) {
-                    s.ghost.wrong.add(Wrong::TooEarly);
-                }
-            }
-            if let Some(event) = self.kit.task_event(old.state, &new) {
-                s.stream.push(News { image: None, rev: number(event.id()) });
-            }
-        }
-    }
-
-    /// Whether nothing is left to be done.
-    pub fn is_settled(&self, s: &State) -> bool {
-        let t = &s.tables;
-        let announced = s.stream.is_empty()
-            && self.all_images().all(|image| {
-                !t.rows[image].is_some_and(|row| row.state.is_final()) || s.ghost.announced[image].is_some()
-            })
-            && (!t.task.state.is_final() || s.ghost.task_announced.is_some());
-        if !announced || t.task.state == TaskState::Cancelled {
-            return announced;
-        }
-        let may_vote = |row: &crate::records::Row| {
-            (0..self.world.operators).any(|operator| {
-                let o = usize::from(operator);
-                s.home >> operator & 1 == 0 && !t.paused[o] && row.votes[o].is_none()
-            })
-        };
-        let mut finals = 0;
-        for image in 0..usize::from(s.sent) {
-            let Some(row) = t.rows[image] else { return false };
-            if row.state.is_final() {
-                finals += 1;
-            } else if row.state != SubtaskState::Open || Closing::of(&self.kit, &row).is_some() || may_vote(&row) {
-                return false;
-            }
-        }
-        t.task.state == TaskState::Complete || t.task.images.is_none_or(|images| finals < images)
-    }
-
-    /// Whether nothing can happen any more, in all the days that are left.
-    pub fn is_over(&self, s: &State) -> bool {
-        s.processes.is_empty() && self.steps(s).is_empty() && (s.left.days == 0 || self.is_settled(s))
-    }
-}
-
-enum Kept {
-    Stored,
-    Unchanged,
-    Changed,
-}
-
-/// The number at the end of an event's id.
-fn number(id: &str) -> u8 {
-    id.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(u8::MAX)
-}
-
-fn bits_where(holds: impl Fn(usize) -> bool) -> u8 {
-    (0..IMAGES).filter(|image| holds(*image)).map(|image| 1 << image).sum()
-}
-
-/// What is to be closed after a try: nothing if it was closed, else what the record is now. It is read at once,
-/// since a write that fails could as well have failed a moment later.
-fn again(closed: bool, kit: &Kit, s: &State, image: usize) -> Option<Closing> {
-    s.tables.rows[image].filter(|_| !closed).and_then(|row| Closing::of(kit, &row))
-}
-
-fn sit_down(s: &State, c: &mut Claim) {
-    c.desk = s.tables.desks[usize::from(c.operator)];
-    c.read = c.desk.leases;
-    c.is_new = c.desk.rev == 0;
-    c.stage = ClaimStage::Look;
-}
-
-/// What a claim will not look at again does not tell two claims apart.
-fn tidy(mut c: Claim) -> Claim {
-    for image in 0..IMAGES {
-        if c.handed >> image & 1 == 0 {
-            c.untils[image] = 0;
-        }
-    }
-    if matches!(c.stage, ClaimStage::Lease | ClaimStage::Close | ClaimStage::Keep) {
-        for image in 0..IMAGES {
-            if c.gone >> image & 1 == 0 {
-                c.read[image] = None;
-            }
-        }
-    }
-    if matches!(c.stage, ClaimStage::Standing) {
-        c.desk = DeskRow::default();
-        c.read = [None; IMAGES];
-        c.tries = 0;
-        c.gone = 0;
-    }
-    c
 }
 
 fn operator_of(process: &Process) -> Option<u8> {
@@ -1116,6 +479,7 @@ impl Model for Protocol {
         vec![State {
             tables,
             old: [None; IMAGES],
+            old_tally: Tally::default(),
             sent,
             uploads: [0; IMAGES],
             fresh: [0; 1 << IMAGES],

@@ -1,7 +1,7 @@
 //! What a moment of a world is: records, messages, requests under way, and what faults may still happen.
 
 use crate::{
-    records::{DeskRow, IMAGES, OPERATORS, Reply, Row, TaskRow},
+    records::{DeskRow, IMAGES, OPERATORS, Reply, Row, Tally, TaskRow},
     tables::{Closing, Tables},
 };
 
@@ -123,8 +123,6 @@ pub enum Process {
 pub enum ValidateStage {
     /// The transaction is next.
     Record,
-    /// Only in a seeded bug: the counter is next, after the record.
-    Count(u8),
     /// The message is next.
     Send(u8),
 }
@@ -312,6 +310,8 @@ pub struct State {
     pub tables: Tables,
     /// The subtasks as they were before their last change, where reads may lag behind.
     pub old: [Option<Row>; IMAGES],
+    /// The counters as they were before their last change; only where a seeded bug reads them late.
+    pub old_tally: Tally,
     /// How many images were uploaded.
     pub sent: u8,
     /// The queue of uploads: messages of each image.
@@ -339,4 +339,9 @@ pub struct State {
 /// The numbers in a mask.
 pub fn bits(mask: u8) -> impl Iterator<Item = usize> {
     (0..8).filter(move |bit| mask >> bit & 1 == 1)
+}
+
+/// The images for which something holds, as a mask.
+pub(crate) fn bits_where(holds: impl Fn(usize) -> bool) -> u8 {
+    (0..IMAGES).filter(|image| holds(*image)).map(|image| 1 << image).sum()
 }

@@ -8,7 +8,8 @@ use crate::{
 
 const BOTH: &[Reply] = &[Reply::First, Reply::Second];
 const ONE: &[Reply] = &[Reply::First];
-const ALL: &[Reply] = &[Reply::First, Reply::Second, Reply::Abstain];
+/// All that an operator may say.
+pub const ALL_REPLIES: &[Reply] = &[Reply::First, Reply::Second, Reply::Abstain];
 
 const fn claims(each: u8) -> [u8; OPERATORS] {
     [each; OPERATORS]
@@ -90,7 +91,7 @@ pub const LEASES: World = World {
 pub const MINDS: World = World {
     name: "minds",
     max_labels: 3,
-    replies: ALL,
+    replies: ALL_REPLIES,
     budget: Budget { claims: claims(1), changes: 2, ticks: 1, ..NOTHING },
     ..LABELLING
 };
