@@ -18,7 +18,7 @@ use lambel_core::{
     event::{Event, NewSubtasks},
     subtask::Abstention,
 };
-use lambel_memory::{MemoryMessages, MemoryObjects, MemoryStore};
+use lambel_memory::{MemoryObjects, MemoryStore};
 use lambel_model::{
     protocol::{Fate, Protocol, Step, World},
     records::{DeskRow, IMAGES, OPERATORS, Reply, TaskRow, moment},
@@ -28,14 +28,8 @@ use lambel_model::{
     worlds,
 };
 use lambel_service::{
-    Caller, Role,
-    open::Opener,
-    operate::Operators,
-    ports::{Clock, Store},
-    progress::Progress,
-    publish::Change,
-    supervise::Supervisors,
-    tasks::Tasks,
+    Caller, Role, open::Opener, operate::Operators, ports::Store, progress::Progress, publish::Change,
+    supervise::Supervisors, tasks::Tasks,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use stateright::Model;
@@ -126,7 +120,7 @@ fn may_be_nothing(process: &Process) -> bool {
 impl Service {
     fn new(model: Protocol) -> Self {
         let store = Arc::new(MemoryStore::default());
-        let entry = AuditEntry { at: moment(1), actor: Actor::lambel(), deed: Deed::TaskCreated };
+        let entry = AuditEntry { at: moment(1), actor: Actor::lambel(), deed: Deed::TaskCompleted };
         assert!(block_on(store.create_task(&model.kit.task, &entry)).unwrap());
         store.take_stream();
         Self { model, store, hands: Arc::default(), running: Vec::new() }
@@ -402,6 +396,9 @@ fn walk(world: World, seed: u64, seen: &mut BTreeSet<String>) {
         let step = steps[random.random_range(0..steps.len())];
         let Some(next) = model.next_state(&state, step) else { continue };
         seen.extend(kind(step));
+        if std::env::var("TRACE").is_ok() {
+            eprintln!("{step:?}");
+        }
         service.follow(&state, step, &next);
         service.compare(&state, step, &next);
         state = next;

@@ -23,13 +23,13 @@ use lambel_service::ports::{
 };
 
 /// The tables, and which request to them is waited for.
-pub struct Watched {
+pub(crate) struct Watched {
     inner: Arc<MemoryStore>,
     waiting: Mutex<Option<&'static str>>,
 }
 
 impl Watched {
-    pub fn new(inner: Arc<MemoryStore>) -> Self {
+    pub(crate) fn new(inner: Arc<MemoryStore>) -> Self {
         Self { inner, waiting: Mutex::default() }
     }
 }
@@ -46,6 +46,27 @@ macro_rules! pass_on {
                     result
                 }
             )*
+
+            // A lease that the write did not find to be as it was seen is the operator's all the same if it is what
+            // the write would have made of it: so `lambel-aws` takes it, since its answer may have got lost.
+            async fn lease(
+                &self,
+                task: &Task,
+                seen: &Subtask,
+                operator: &OperatorId,
+                until: Timestamp,
+                now: Timestamp,
+            ) -> StoreResult<bool> {
+                *self.waiting.lock().unwrap() = Some("lease");
+                let won = self.inner.lease(task, seen, operator, until, now).await?;
+                *self.waiting.lock().unwrap() = None;
+                let mine = |there: &Subtask| {
+                    there.image == seen.image
+                        && there.rev == seen.rev + 1
+                        && there.leases.get(operator) == Some(&until)
+                };
+                Ok(won || self.inner.all_subtasks(task.id).iter().any(mine))
+            }
         }
     };
 }
@@ -66,7 +87,6 @@ pass_on! {
     fn list(task: &Task, shard: u16, from: ImageId, limit: u32) -> StoreResult<Vec<Subtask>>;
     fn pool(task: &Task, stretch: Stretch, limit: u32) -> StoreResult<Vec<ImageId>>;
     fn open(task: &Task, image: ImageId, preview: Option<&str>) -> StoreResult<bool>;
-    fn lease(task: &Task, seen: &Subtask, operator: &OperatorId, until: Timestamp, now: Timestamp) -> StoreResult<bool>;
     fn give_back(task: &Task, image: ImageId, operator: &OperatorId) -> StoreResult<bool>;
     fn cast(task: &Task, image: ImageId, operator: &OperatorId, vote: Vote, held: bool) -> Result<(Cast, Subtask), CastError>;
     fn close(task: &Task, closings: &[Closing], now: Timestamp) -> StoreResult<Vec<bool>>;
@@ -80,14 +100,14 @@ pass_on! {
 
 /// What the model knows and the tables do not: the time, and what is on the screens.
 #[derive(Default)]
-pub struct Hands(Mutex<(u8, [Vec<ImageId>; OPERATORS])>);
+pub(crate) struct Hands(Mutex<(u8, [Vec<ImageId>; OPERATORS])>);
 
 impl Hands {
-    pub fn set(&self, now: u8, screens: [Vec<ImageId>; OPERATORS]) {
+    pub(crate) fn set(&self, now: u8, screens: [Vec<ImageId>; OPERATORS]) {
         *self.0.lock().unwrap() = (now, screens);
     }
 
-    pub fn screen(&self, operator: u8) -> Vec<ImageId> {
+    pub(crate) fn screen(&self, operator: u8) -> Vec<ImageId> {
         self.0.lock().unwrap().1[usize::from(operator)].clone()
     }
 }
@@ -99,7 +119,7 @@ impl Clock for Hands {
 }
 
 /// What a request was answered.
-pub enum Answer {
+pub(crate) enum Answer {
     /// A claim: what was handed out.
     Handed(Vec<ImageId>),
     /// Anything else.
@@ -107,10 +127,10 @@ pub enum Answer {
 }
 
 /// A request of the service.
-pub type Work = Pin<Box<dyn Future<Output = Answer>>>;
+pub(crate) type Work = Pin<Box<dyn Future<Output = Answer>>>;
 
 /// A request that is under way.
-pub struct Running {
+pub(crate) struct Running {
     work: Work,
     watched: Arc<Watched>,
     answer: Option<Answer>,
@@ -118,24 +138,24 @@ pub struct Running {
 
 impl Running {
     /// Begins a request, up to its first request to a table.
-    pub fn new(work: Work, watched: Arc<Watched>) -> Self {
+    pub(crate) fn new(work: Work, watched: Arc<Watched>) -> Self {
         let mut running = Self { work, watched, answer: None };
         running.go_on();
         running
     }
 
     /// Which request to a table is next.
-    pub fn waiting(&self) -> Option<&'static str> {
+    pub(crate) fn waiting(&self) -> Option<&'static str> {
         *self.watched.waiting.lock().unwrap()
     }
 
     /// Whether one of these is next.
-    pub fn waits_for(&self, names: &[&str]) -> bool {
+    pub(crate) fn waits_for(&self, names: &[&str]) -> bool {
         self.waiting().is_some_and(|name| names.contains(&name))
     }
 
     /// Makes the request to a table that is next, and goes on to the one after it.
-    pub fn go_on(&mut self) {
+    pub(crate) fn go_on(&mut self) {
         if self.answer.is_none()
             && let Poll::Ready(answer) = self.work.as_mut().poll(&mut Context::from_waker(&noop_waker()))
         {
@@ -144,7 +164,7 @@ impl Running {
     }
 
     /// Goes on to the answer. All that is left are reads for the answer.
-    pub fn finish(&mut self, step: Step) -> Answer {
+    pub(crate) fn finish(&mut self, step: Step) -> Answer {
         while self.answer.is_none() {
             let reads = ["task", "counts", "subtasks", "desks", "pool", "active_tasks", "standing"];
             assert!(self.waits_for(&reads), "the model is done after {step:?}, the service does {:?}", self.waiting());
