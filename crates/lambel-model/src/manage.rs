@@ -23,7 +23,12 @@ impl Protocol {
                 let desk = s.tables.desks[o];
                 let todo = bits_where(|image| desk.leases[image].is_some());
                 let none = behind.then_some(at(PauseStage::Standing));
-                let next = if desk.rev > 0 { Some(at(PauseStage::Empty { desk, todo, done: 0 })) } else { none };
+                // Only tasks that go on are looked into.
+                let next = if desk.rev > 0 && !s.tables.task.state.is_final() {
+                    Some(at(PauseStage::Empty { desk, todo, done: 0 }))
+                } else {
+                    none
+                };
                 Went { next, wrote: false }
             }
             PauseStage::Empty { desk, todo, done } => {

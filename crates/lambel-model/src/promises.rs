@@ -79,7 +79,9 @@ pub fn all() -> Vec<Property<Protocol>> {
                 let holds = |row: &crate::records::Row| {
                     row.state == SubtaskState::Open && row.leases[operator].is_some_and(|until| until > s.now)
                 };
-                s.processes.iter().any(at_it) || !s.tables.rows.iter().flatten().any(holds)
+                s.processes.iter().any(at_it)
+                    || s.tables.task.state.is_final()
+                    || !s.tables.rows.iter().flatten().any(holds)
             })
         }),
         Property::always(SETTLED, |m: &Protocol, s: &State| m.is_settled(s) || !m.is_over(s)),
