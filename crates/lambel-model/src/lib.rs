@@ -7,6 +7,7 @@ mod operate;
 pub mod promises;
 pub mod protocol;
 pub mod records;
+pub mod report;
 pub mod state;
 pub mod tables;
 mod watch;

@@ -63,6 +63,15 @@ const INTAKE: World = World {
 pub const QUIET: World =
     World { name: "quiet", swept: false, bad: 0, budget: Budget { claims: claims(1), seals: 1, ..NOTHING }, ..INTAKE };
 
+/// One image, from the upload to the end, with messages that come again and processes that stop.
+pub const DELIVERY: World = World {
+    name: "delivery",
+    images: 1,
+    bad: 0,
+    budget: Budget { claims: claims(1), seals: 1, crashes: 1, repeats: 1, ..NOTHING },
+    ..INTAKE
+};
+
 /// From the upload to the end, with every fault of delivery.
 pub const UPLOADS: World = World {
     name: "uploads",
@@ -118,12 +127,12 @@ pub const PAUSE: World = World {
     max_labels: 1,
     replies: ONE,
     tabs: 2,
-    budget: Budget { claims: [2, 1, 0], ticks: 1, pauses: 1, lost: 1, ..NOTHING },
+    budget: Budget { claims: [2, 1, 0], ticks: 1, pauses: 1, ..NOTHING },
     ..LABELLING
 };
 
 /// The same, where a batch read is no snapshot.
-pub const TORN: World = World { name: "torn", torn: true, budget: Budget { lost: 0, ..PAUSE.budget }, ..PAUSE };
+pub const TORN: World = World { name: "torn", torn: true, ..PAUSE };
 
 /// The client calls the task off while it is sealed, labelled and completed.
 pub const CANCEL: World = World {
@@ -135,4 +144,20 @@ pub const CANCEL: World = World {
 };
 
 /// What `cargo test` checks.
-pub const SMALL: &[World] = &[QUIET, UPLOADS, VOTES, LEASES, MINDS, TABS, PAUSE, CANCEL];
+pub const SMALL: &[World] = &[QUIET, DELIVERY, UPLOADS, VOTES, LEASES, MINDS, TABS, PAUSE, CANCEL];
+
+/// Worlds that take minutes: more people, more faults.
+pub const LARGE: &[World] = &[
+    World { name: "uploads-large", budget: Budget { crashes: 2, repeats: 2, ..UPLOADS.budget }, ..UPLOADS },
+    World { name: "votes-large", operators: 3, max_labels: 3, ..VOTES },
+    World { name: "leases-large", replies: BOTH, budget: Budget { ticks: 2, returns: 1, ..LEASES.budget }, ..LEASES },
+    World {
+        name: "minds-large",
+        replies: ALL_REPLIES,
+        operators: 3,
+        budget: Budget { changes: 1, ..MINDS.budget },
+        ..MINDS
+    },
+    World { name: "pause-large", budget: Budget { lost: 1, crashes: 1, ..PAUSE.budget }, ..PAUSE },
+    World { name: "cancel-large", budget: Budget { crashes: 2, repeats: 2, lost: 1, ..CANCEL.budget }, ..CANCEL },
+];
