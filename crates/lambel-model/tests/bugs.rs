@@ -22,7 +22,7 @@ const FOUND: &[(Bug, World, &str)] = &[
     (Bug::LeasesNotCounted, LEASES, SLOTS),
     (Bug::VoteCountedAgain, VOTES, ONE_VOTE),
     (Bug::CloseUnconditional, MINDS, DECISION_FOLLOWS),
-    (Bug::CloseUnconditional, MINDS, DECIDED_ONCE),
+    (Bug::CloseUnconditional, VOTES, COUNTERS),
     (Bug::RetryCountedAgain, VOTES, COUNTERS),
     (Bug::CountedApart, MINDS, COUNTERS),
     (Bug::CountedOnDelivery, DELIVERY, COUNTERS),
