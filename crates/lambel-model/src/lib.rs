@@ -1,4 +1,9 @@
-//! The protocol of Lambel as a model that is checked exhaustively for small worlds.
+//! The protocol of Lambel as a model that is checked exhaustively for small worlds. A developer's tool: no part of
+//! the system uses it.
+//!
+//! [`worlds`] says who and what there is and what may happen, [`protocol`] which steps there are in a state and what
+//! they do (in modules named as those of `lambel-service`), [`promises`] what must hold, [`bugs`] what can be
+//! broken on purpose to see that it is found. `docs/reliability.md` tells the whole story.
 
 pub mod bugs;
 mod intake;

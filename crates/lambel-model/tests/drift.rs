@@ -284,7 +284,10 @@ impl Service {
         let Some(next) = new.pop() else {
             if let Some(running) = &mut running {
                 let answer = running.finish(step);
-                if let (Some(Process::Claim(claim)), Answer::Handed(images)) = (process, answer) {
+                if let (Some(Process::Claim(claim)), Answer::Handed(images)) = (process, answer)
+                    // Who has gone home sees no answer.
+                    && after.home >> claim.operator & 1 == 0
+                {
                     let shown = after.screens[usize::from(claim.operator)];
                     let place =
                         |image: &ImageId| self.model.kit.images.iter().position(|other| other == image).unwrap();

@@ -77,8 +77,8 @@ fn a_batch_read_that_is_torn_by_a_pause_leaves_a_lease() {
 /// every run only if every run has an end.
 #[test]
 fn every_run_ends() {
-    for world in [worlds::QUIET, worlds::DELIVERY, worlds::MINDS, worlds::CANCEL, worlds::TABS, worlds::LEASES] {
-        match look_for_cycle(&Protocol::new(world).unwrap()) {
+    for world in worlds::SMALL {
+        match look_for_cycle(&Protocol::new(*world).unwrap()) {
             Ok(states) => println!("{}: {states} states", world.name),
             Err(state) => panic!("{}: a run without an end goes through {state:?}", world.name),
         }
