@@ -310,10 +310,8 @@ impl Operators {
         now: Timestamp,
     ) -> Result<Vec<(Subtask, Timestamp)>> {
         let leases = free.into_iter().map(|subtask| async move {
-            // Left over from a claim that was stopped before it could answer: theirs already.
-            if let Some(until) = subtask.live_lease(operator, now) {
-                return Ok(Some((subtask, until)));
-            }
+            // Also where the record shows a live lease of theirs, left over from a claim that was stopped: it may
+            // have been read late, and they may have voted since.
             let won = self.store.lease(task, &subtask, operator, until, now).await?;
             Ok::<_, Error>(won.then_some((subtask, until)))
         });
@@ -322,7 +320,8 @@ impl Operators {
     }
 
     /// Stores the operator's record after a claim. If a claim at the same time has made the live leases too many,
-    /// the surplus is taken out of `handed`: it is to be given back.
+    /// the surplus is taken out of `handed`: it is to be given back. What is `gone` is taken off as it was read: a
+    /// claim at the same time may have leased it again.
     async fn keep(
         &self,
         desk: &mut Desk,
@@ -332,10 +331,12 @@ impl Operators {
         now: Timestamp,
     ) -> Result<Kept> {
         let mut kept = Kept { surplus: Vec::new(), first_try: true };
+        let read = desk.leases.clone();
         for _ in 0..DESK_TRIES {
             let before = desk.clone();
             desk.place = place;
-            desk.leases.retain(|image, until| !gone.contains(image) && until.plus(REMEMBERED_FOR) > now);
+            let is_gone = |image: &ImageId, until: &Timestamp| gone.contains(image) && read.get(image) == Some(until);
+            desk.leases.retain(|image, until| !is_gone(image, until) && until.plus(REMEMBERED_FOR) > now);
             let live = desk.leases.iter().filter(|(image, until)| **until > now && !handed.contains_key(image)).count();
             let fresh = |image: &&ImageId| !before.leases.contains_key(image);
             while live + handed.len() > limits::LIVE_LEASES
