@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     row::Row,
     rows::chunk_rows,
-    tree::{AT_ONCE, ChunkEntry, NodeEntry, Parts, read_node},
+    tree::{ChunkEntry, NodeEntry, Parts, read_nodes},
 };
 
 /// One image that is not the same in two versions.
@@ -162,7 +162,7 @@ async fn differing(objects: &dyn ObjectStore, a: &Tree, b: &Tree) -> Result<(Vec
         (Parts::Nodes(lefts), Parts::Nodes(rights)) => {
             let id = |node: &NodeEntry| node.id;
             let (lefts, rights) = (without(lefts, rights, id), without(rights, lefts, id));
-            try_join(read_all(objects, &lefts), read_all(objects, &rights)).await?
+            try_join(read_nodes(objects, lefts), read_nodes(objects, rights)).await?
         }
         _ => try_join(a.chunks(objects), b.chunks(objects)).await?,
     };
@@ -171,10 +171,6 @@ async fn differing(objects: &dyn ObjectStore, a: &Tree, b: &Tree) -> Result<(Vec
     rights = without(&rights, &lefts, id);
     lefts = kept;
     Ok((lefts, rights))
-}
-
-async fn read_all(objects: &dyn ObjectStore, nodes: &[NodeEntry]) -> Result<Vec<ChunkEntry>> {
-    stream::iter(nodes).map(|node| read_node(objects, node)).buffered(AT_ONCE).try_concat().await
 }
 
 fn without<T: Copy>(these: &[T], those: &[T], id: impl Fn(&T) -> ContentId) -> Vec<T> {

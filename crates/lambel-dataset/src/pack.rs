@@ -9,11 +9,13 @@ use std::io::{Read, Write};
 
 use bytes::Bytes;
 use flate2::{Compression, GzBuilder, read::GzDecoder};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
-    ContentId, Error, ObjectStore,
+    ContentId, Error, ObjectStore, Written,
     error::Result,
     store::{Kind, ObjectKey},
+    tree::AT_ONCE,
 };
 
 /// Half the time of the usual level 6, for a few per cent more bytes.
@@ -70,6 +72,13 @@ pub(crate) async fn store(objects: &dyn ObjectStore, key: ObjectKey, bytes: &[u8
     let length = packed.len() as u64;
     objects.put(key, packed).await?;
     Ok(length)
+}
+
+/// Stores several objects, some at the same time.
+pub(crate) async fn store_all(objects: &dyn ObjectStore, all: Vec<(ObjectKey, Vec<u8>)>) -> Result<Written> {
+    let puts = stream::iter(all).map(move |(key, bytes)| async move { store(objects, key, &bytes).await });
+    let sizes: Vec<u64> = puts.buffer_unordered(AT_ONCE).try_collect().await?;
+    Ok(Written { objects: sizes.len() as u64, bytes: sizes.iter().sum() })
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::{
     error::Result,
     pack,
     row::Row,
-    store::{Kind, ObjectKey},
+    store::ObjectKey,
 };
 
 /// The version of the shapes of chunks, nodes and trees that this program writes.
@@ -174,6 +174,12 @@ pub(crate) async fn read_node(objects: &dyn ObjectStore, entry: &NodeEntry) -> R
     Ok(node.chunks)
 }
 
+/// Reads the lists of several nodes, one after the other.
+pub(crate) async fn read_nodes(objects: &dyn ObjectStore, nodes: Vec<NodeEntry>) -> Result<Vec<ChunkEntry>> {
+    let lists = stream::iter(nodes).map(move |node| async move { read_node(objects, &node).await });
+    lists.buffered(AT_ONCE).try_concat().await
+}
+
 /// Divides sorted parts among the largest ranges that `fits` says yes to. What lies in no range is left out.
 pub(crate) fn divide<'a, T>(
     range: Range,
@@ -201,6 +207,13 @@ pub struct Written {
     pub objects: u64,
     /// Their bytes, as stored.
     pub bytes: u64,
+}
+
+impl Written {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.objects += other.objects;
+        self.bytes += other.bytes;
+    }
 }
 
 impl Tree {
@@ -239,10 +252,7 @@ impl Tree {
     pub async fn chunks(&self, objects: &dyn ObjectStore) -> Result<Vec<ChunkEntry>> {
         match &self.parts {
             Parts::Chunks(chunks) => Ok(chunks.clone()),
-            Parts::Nodes(nodes) => {
-                let lists = stream::iter(nodes).map(|node| read_node(objects, node)).buffered(AT_ONCE);
-                lists.try_concat().await
-            }
+            Parts::Nodes(nodes) => read_nodes(objects, nodes.clone()).await,
         }
     }
 
@@ -259,13 +269,8 @@ impl Tree {
             Some(Parts::Nodes(nodes)) => nodes.iter().any(|node| node.id == *id),
             _ => false,
         };
-        let puts = nodes.iter().filter(|(id, _)| !known(id)).map(|(id, bytes)| {
-            let key = ObjectKey { kind: Kind::Node, id: *id };
-            pack::store(objects, key, bytes)
-        });
-        let sizes: Vec<u64> = stream::iter(puts).buffered(AT_ONCE).try_collect().await?;
-        written.objects += sizes.len() as u64;
-        written.bytes += sizes.iter().sum::<u64>();
+        let nodes = nodes.into_iter().filter(|(id, _)| !known(id)).map(|(id, bytes)| (ObjectKey::node(id), bytes));
+        written.add(pack::store_all(objects, nodes.collect()).await?);
         let (tree, bytes) = Self::encode(statistics, parts)?;
         // The root is put after all it names.
         if base.is_none_or(|base| base.id != tree.id) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream, stream::FuturesUnordered};
+use futures::{TryStreamExt, future::BoxFuture, stream::FuturesUnordered};
 use lambel_core::ImageId;
 
 use crate::{
@@ -260,9 +260,8 @@ pub async fn write_changes(
         }
     }
     puts.retain(|cut| !known.contains(&cut.entry.id));
-    let puts = puts.iter().map(|cut| pack::store(objects, ObjectKey::chunk(cut.entry.id), &cut.bytes));
-    let sizes: Vec<u64> = stream::iter(puts).buffer_unordered(AT_ONCE).try_collect().await?;
-    let mut written = Written { objects: sizes.len() as u64, bytes: sizes.iter().sum() };
+    let puts = puts.into_iter().map(|cut| (ObjectKey::chunk(cut.entry.id), cut.bytes)).collect();
+    let mut written = pack::store_all(objects, puts).await?;
     let tree = Tree::write(objects, entries, statistics, Some(base), &mut written).await?;
     Ok((tree, written))
 }

@@ -1,7 +1,5 @@
 //! Rows and commits to try things on.
 
-#![expect(dead_code, reason = "not every program that shares this uses all of it")]
-
 use std::time::Duration;
 
 use lambel_core::{
@@ -15,21 +13,21 @@ use lambel_dataset::{
 };
 use serde_json::{Map, Value, json};
 
-pub const LABELS: [&str; 4] = ["cat", "dog", "cow, \"spotted\"", "ä=1/2"];
+pub(crate) const LABELS: [&str; 4] = ["cat", "dog", "cow, \"spotted\"", "ä=1/2"];
 
-pub fn labels() -> Vec<Label> {
+pub(crate) fn labels() -> Vec<Label> {
     LABELS.iter().map(|text| Label::parse(text).unwrap()).collect()
 }
 
-pub fn time(seconds: u64) -> Timestamp {
+pub(crate) fn time(seconds: u64) -> Timestamp {
     Timestamp::from_millis(1_795_250_820_123).plus(Duration::from_secs(seconds))
 }
 
-pub fn actor() -> Actor {
+pub(crate) fn actor() -> Actor {
     Actor { id: "client-1".to_owned(), name: Some("anna".to_owned()) }
 }
 
-pub fn task() -> TaskId {
+pub(crate) fn task() -> TaskId {
     "019aa5a0-5c1e-7e3b-9d7c-1f7d3b0c2a11".parse().unwrap()
 }
 
@@ -40,7 +38,7 @@ fn map(value: Value) -> Map<String, Value> {
     }
 }
 
-pub fn draft(seconds: u64, message: &str) -> Draft {
+pub(crate) fn draft(seconds: u64, message: &str) -> Draft {
     Draft {
         task: task(),
         author: actor(),
@@ -58,10 +56,10 @@ pub fn draft(seconds: u64, message: &str) -> Draft {
 }
 
 /// A stream of numbers that is the same everywhere: SplitMix64.
-pub struct Numbers(pub u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
-    pub fn next(&mut self, below: u64) -> u64 {
+    pub(crate) fn next(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -75,12 +73,12 @@ fn operator(n: u64) -> lambel_core::OperatorId {
 }
 
 /// The row of image `n` with three votes of people. Of a hundred some are disputed, unlabelled or rejected.
-pub fn row(n: u64) -> Row {
+pub(crate) fn row(n: u64) -> Row {
     changed_row(n, 0)
 }
 
 /// The same image with other votes.
-pub fn changed_row(n: u64, seed: u64) -> Row {
+pub(crate) fn changed_row(n: u64, seed: u64) -> Row {
     let mut numbers = Numbers(n ^ (seed << 40));
     let image = ImageId::of(&n.to_be_bytes());
     let mut row = Row::new(image);
@@ -159,7 +157,7 @@ pub fn changed_row(n: u64, seed: u64) -> Row {
 }
 
 /// Rows sorted by image.
-pub fn rows(numbers: std::ops::Range<u64>) -> Vec<Row> {
+pub(crate) fn rows(numbers: std::ops::Range<u64>) -> Vec<Row> {
     let mut rows: Vec<Row> = numbers.map(row).collect();
     rows.sort_by_key(|row| row.image);
     rows
