@@ -40,6 +40,7 @@ pub mod export;
 mod garbage;
 mod history;
 mod id;
+pub mod import;
 mod memory;
 mod pack;
 mod range;

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use lambel_core::{ImageId, Label, TaskId, Timestamp, consensus::Confidence};
 
+pub(crate) use self::label_studio::DECISION;
 pub use self::{
     folders::{DirectoryOutput, FolderOutput, ImageSource, Placed, copy_images},
     manifest::BadAttribute,
