@@ -18,6 +18,8 @@ pub(crate) enum Venv {
     Tools,
     /// What scans the template.
     Scan,
+    /// What exports of data sets are read back with.
+    Readers,
 }
 
 impl Venv {
@@ -26,6 +28,7 @@ impl Venv {
             Venv::Cloud => "cloud",
             Venv::Tools => "tools",
             Venv::Scan => "scan",
+            Venv::Readers => "readers",
         }
     }
 

@@ -32,6 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     Venv::Cloud.install()?;
     Venv::Tools.install()?;
+    Venv::Readers.install()?;
     let package = package::build(&instance)?;
     cloud::wipe_data(&instance)?;
     let life = if args.keep { Life::Free } else { Life::Tethered };
@@ -52,6 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             .env("LAMBEL_CLOUD", instance.cloud_json())
             .env("LAMBEL_BIN", &package.lambel)
             .env("LAMBEL_AWS", Venv::Tools.bin("aws"))
+            .env("LAMBEL_READERS", Venv::Readers.bin("python"))
             .status()
             .context("failed to start cargo test")
     });

@@ -159,7 +159,7 @@ impl LabelStudio {
                 Some(PlannedLabel { label: label.clone(), confidence: None, decided_at: at, truth: true });
         }
         let operator = match (annotation.operator, annotation.completed_by) {
-            (Some(operator), _) => operator,
+            (Some(operator), _) => Ok(operator),
             (None, Some(User::Number(id) | User::Details { id: Some(id), email: None })) => named("label-studio:", &id.to_string()),
             (None, Some(User::Details { email: Some(email), .. })) => named("label-studio:", &email),
             (None, Some(User::Details { id: None, email: None }) | None) => named("label-studio:", "unknown"),
