@@ -10,19 +10,12 @@
 mod sample;
 
 use std::{
-    collections::BTreeMap,
-    env,
-    fs::File,
-    io::BufWriter,
-    path::Path,
-    process::Command,
-    sync::Arc,
-    time::Instant,
+    collections::BTreeMap, env, fs::File, io::BufWriter, path::Path, process::Command, sync::Arc, time::Instant,
 };
 
 use futures::{TryStreamExt, stream};
 use lambel_dataset::{
-    Change, Commit, CommitId, Dataset, Depth, DirectoryObjectStore, DiffSummary, MemoryRefs, RefName, diff,
+    Change, Commit, CommitId, Dataset, Depth, DiffSummary, DirectoryObjectStore, MemoryRefs, RefName, diff,
     export::{Format, Options, WriteOutput, export},
     verify,
 };

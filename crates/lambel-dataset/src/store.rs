@@ -157,7 +157,9 @@ impl RefName {
 
 /// A text that is not the name of a branch or a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a branch or tag has a name of 1 to 100 characters out of A-Z a-z 0-9 . _ - that begins with a letter or digit")]
+#[error(
+    "a branch or tag has a name of 1 to 100 characters out of A-Z a-z 0-9 . _ - that begins with a letter or digit"
+)]
 pub struct BadRefName;
 
 impl FromStr for RefName {

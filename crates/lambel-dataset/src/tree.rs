@@ -14,10 +14,7 @@ use lambel_core::ImageId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ContentId, Error, ObjectStore, Range, Statistics, TreeId, canonical,
-    error::Result,
-    pack,
-    row::Row,
+    ContentId, Error, ObjectStore, Range, Statistics, TreeId, canonical, error::Result, pack, row::Row,
     store::ObjectKey,
 };
 

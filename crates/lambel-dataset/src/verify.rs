@@ -204,12 +204,8 @@ impl Check<'_> {
             lines.extend(canonical::bytes(row)?);
             lines.push(b'\n');
         }
-        let counts = ChunkCounts {
-            rows: rows.len() as u64,
-            bytes: lines.len() as u64,
-            first: first.image,
-            last: last.image,
-        };
+        let counts =
+            ChunkCounts { rows: rows.len() as u64, bytes: lines.len() as u64, first: first.image, last: last.image };
         if encode_chunk(&lines) != bytes {
             return Err(damaged("its rows are not in their canonical form"));
         }

@@ -6,8 +6,9 @@ use futures::{TryStreamExt, future::BoxFuture, stream::FuturesUnordered};
 use lambel_core::ImageId;
 
 use crate::{
-    ContentId, Error, ObjectStore, Range, Statistics, Tree, Written, canonical, pack,
+    ContentId, Error, ObjectStore, Range, Statistics, Tree, Written, canonical,
     error::Result,
+    pack,
     row::Row,
     store::ObjectKey,
     tree::{AT_ONCE, CHUNK_BYTES, CHUNK_ROWS, ChunkEntry, divide, encode_chunk, read_chunk},
@@ -183,11 +184,7 @@ impl<'a> TreeWriter<'a> {
 }
 
 /// Writes a tree from rows in any order, each image once.
-pub async fn write_rows(
-    objects: &dyn ObjectStore,
-    mut rows: Vec<Row>,
-    base: Option<&Tree>,
-) -> Result<(Tree, Written)> {
+pub async fn write_rows(objects: &dyn ObjectStore, mut rows: Vec<Row>, base: Option<&Tree>) -> Result<(Tree, Written)> {
     rows.sort_by_key(|row| row.image);
     let mut writer = TreeWriter::begin(objects, base).await?;
     for row in rows {

@@ -17,7 +17,7 @@ use lambel_dataset::{
     write_rows,
 };
 use proptest::prelude::*;
-use sample::{actor, changed_row, draft, labels, row};
+use sample::{actor, changed_row, draft, labels, row, rows};
 
 async fn commit(objects: &dyn ObjectStore, rows: Vec<Row>) -> CommitId {
     let (tree, _) = write_rows(objects, rows, None).await.unwrap();
@@ -93,7 +93,7 @@ async fn an_empty_set_is_a_good_file() {
 #[tokio::test]
 async fn options_choose_rows_and_names() {
     let lines = async |options: &Options| {
-        let text = exported((0..100).map(row).collect(), &Format::JsonLines, options).await;
+        let text = exported(rows(0..100), &Format::JsonLines, options).await;
         text.lines().map(|line| serde_json::from_str::<Row>(line).unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(lines(&Options::default()).await.len(), 100);
@@ -301,7 +301,9 @@ fn limits_of_an_input_hold() {
 #[test]
 fn tasks_of_label_studio_become_votes() {
     let choice = |text: &str| {
-        format!(r#"[{{"id":"x","type":"choices","from_name":"choice","to_name":"image","value":{{"choices":["{text}"]}}}}]"#)
+        format!(
+            r#"[{{"id":"x","type":"choices","from_name":"choice","to_name":"image","value":{{"choices":["{text}"]}}}}]"#
+        )
     };
     let (yes, no) = (choice("Yes"), choice("No"));
     let input = format!(

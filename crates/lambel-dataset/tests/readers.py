@@ -100,18 +100,18 @@ def label_studio():
     interface = LabelInterface(config)
     decisions = Counter()
     for task in tasks:
-        check("a task", interface._validate_object("task", {"data": task["data"]}), True) \
-            if hasattr(interface, "_validate_object") else None
+        check("a task", interface.validate_task({"data": task["data"]}), True)
+        for annotation in task["annotations"]:
+            check("an annotation", interface.validate_annotation(annotation), True)
         for prediction in task["predictions"]:
-            if prediction["result"]:
-                check("a prediction", interface.validate_prediction(prediction), True)
+            check("a prediction", interface.validate_prediction(prediction), True)
             if prediction["model_version"].startswith("lambel-consensus:"):
                 decisions[prediction["result"][0]["value"]["choices"][0]] += 1
     check("decisions", dict(decisions), BY_LABEL)
     # The converter makes a line for each annotation that was not cancelled.
     converter = Converter(config=config, project_dir=None, download_resources=False)
     out = folder / "converted"
-    converter.convert_to_csv(str(folder / "label-studio.json"), str(out), is_dir=False)
+    converter.convert(str(folder / "label-studio.json"), str(out), "CSV", is_dir=False)
     frame = pandas.read_csv(out / "result.csv", keep_default_na=False)
     check("votes of people", dict(Counter(frame["choice"])), expected["votes_of_people"])
 

@@ -27,7 +27,7 @@ use lambel_dataset::{
     export::{DirectoryOutput, Format, ImageSource, Layout, Options, WriteOutput, copy_images, export},
     row::Status,
 };
-use sample::{draft, labels, row};
+use sample::{draft, labels};
 use serde_json::json;
 
 /// Enough for every kind of row a few times.
@@ -72,9 +72,9 @@ impl ImageSource for Pictures {
 async fn write(folder: &Path) {
     let mut pictures = BTreeMap::new();
     let mut rows = Vec::new();
-    for (n, (_, png)) in (0..).zip(lambel_samples::numbered(IMAGES, 7)) {
+    let samples = sample::rows(0..u64::from(IMAGES));
+    for (n, (sample, (_, png))) in samples.into_iter().zip(lambel_samples::numbered(IMAGES, 7)).enumerate() {
         let bytes = Bytes::from(png);
-        let sample = row(n);
         let pixels = (sample.outcome.status() != Status::Rejected).then_some(lambel_samples::NUMBERED_SIDE);
         // All have the same name, so that only the ids keep them apart.
         let names = vec![FileName::parse(&format!("folder-{n}/same: name?.png")).unwrap()];

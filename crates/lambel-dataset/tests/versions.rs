@@ -230,7 +230,10 @@ async fn the_kinds_of_changes() {
     assert_eq!(kinds(Some(row(0)), None), BTreeSet::from([ChangeKind::Removed]));
     assert_eq!(with(|row| row.bytes = Some(1)), BTreeSet::from([ChangeKind::FileChanged]));
     assert_eq!(with(|row| drop(row.votes.pop())), BTreeSet::from([ChangeKind::VotesChanged]));
-    assert_eq!(with(|row| row.outcome = lambel_dataset::row::Outcome::Unlabelled), BTreeSet::from([ChangeKind::StatusChanged]));
+    assert_eq!(
+        with(|row| row.outcome = lambel_dataset::row::Outcome::Unlabelled),
+        BTreeSet::from([ChangeKind::StatusChanged])
+    );
     assert_eq!(with(|row| row.decided_at = None), BTreeSet::from([ChangeKind::StatusChanged]));
     let set = |label: &str, confidence: f64| {
         let mut row = row(0);

@@ -1,6 +1,6 @@
 //! Exports: the rows of a commit in the shapes that other tools read.
 //!
-//! An [`Encoder`] turns rows into bytes as they come. It holds no more than one chunk of rows (Parquet: one row
+//! An encoder turns rows into bytes as they come. It holds no more than one chunk of rows (Parquet: one row
 //! group), so what an export needs of memory does not grow with the set. Formats that list the same images twice,
 //! as COCO does, see the rows twice: a commit does not change in between.
 
@@ -305,7 +305,8 @@ pub async fn export(
         let mut images = 0;
         while let Some(rows) = chunks.try_next().await? {
             for row in rows {
-                if !options.takes(&row) || (format.wants_pictures() && matches!(row.outcome, Outcome::Rejected { .. })) {
+                if !options.takes(&row) || (format.wants_pictures() && matches!(row.outcome, Outcome::Rejected { .. }))
+                {
                     continue;
                 }
                 images += 1;

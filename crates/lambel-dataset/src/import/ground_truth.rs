@@ -83,7 +83,9 @@ impl GroundTruth {
             (None, value) => {
                 let place = value.as_u64().and_then(|place| usize::try_from(place).ok());
                 let known = place.and_then(|place| self.labels.get(place));
-                known.cloned().ok_or_else(|| format!("`{attribute}` is {value}, and nothing says which label that is"))?
+                known
+                    .cloned()
+                    .ok_or_else(|| format!("`{attribute}` is {value}, and nothing says which label that is"))?
             }
         };
         let confidence = match metadata.and_then(|metadata| metadata.get("confidence")) {
@@ -112,7 +114,9 @@ fn classified(fields: &Map<String, Value>) -> Vec<&str> {
 fn creation_date(text: &str) -> Option<Timestamp> {
     let moment = text
         .parse::<jiff::Timestamp>()
-        .or_else(|_| text.parse::<jiff::civil::DateTime>()?.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp()))
+        .or_else(|_| {
+            text.parse::<jiff::civil::DateTime>()?.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp())
+        })
         .ok()?;
     Some(Timestamp::from_millis(moment.as_millisecond()))
 }

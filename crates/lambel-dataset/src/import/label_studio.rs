@@ -155,12 +155,13 @@ impl LabelStudio {
         };
         let at = annotation.created_at.map(|at| Timestamp::from_millis(at.as_millisecond()));
         if let (true, VoteAnswer::Label(label)) = (annotation.ground_truth, &answer) {
-            found.label =
-                Some(PlannedLabel { label: label.clone(), confidence: None, decided_at: at, truth: true });
+            found.label = Some(PlannedLabel { label: label.clone(), confidence: None, decided_at: at, truth: true });
         }
         let operator = match (annotation.operator, annotation.completed_by) {
             (Some(operator), _) => Ok(operator),
-            (None, Some(User::Number(id) | User::Details { id: Some(id), email: None })) => named("label-studio:", &id.to_string()),
+            (None, Some(User::Number(id) | User::Details { id: Some(id), email: None })) => {
+                named("label-studio:", &id.to_string())
+            }
             (None, Some(User::Details { email: Some(email), .. })) => named("label-studio:", &email),
             (None, Some(User::Details { id: None, email: None }) | None) => named("label-studio:", "unknown"),
         }?;

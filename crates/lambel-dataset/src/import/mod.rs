@@ -230,7 +230,11 @@ fn label(text: &str) -> Result<Label, String> {
 
 /// Hands over each line that is not empty, with its number. A line that is too long or no UTF-8 is an error of its
 /// own; what stops is the input. False from `take` ends it.
-fn lines(input: impl BufRead, limits: ImportLimits, mut take: impl FnMut(u64, Result<&str, String>) -> bool) -> io::Result<()> {
+fn lines(
+    input: impl BufRead,
+    limits: ImportLimits,
+    mut take: impl FnMut(u64, Result<&str, String>) -> bool,
+) -> io::Result<()> {
     let mut input = input.take(limits.bytes.saturating_add(1));
     let mut line = Vec::new();
     let (mut number, mut read) = (0, 0);

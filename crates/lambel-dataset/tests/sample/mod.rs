@@ -96,7 +96,7 @@ pub(crate) fn changed_row(n: u64, seed: u64) -> Row {
         row.decided_at = Some(time(n));
         return row;
     }
-    row.media_type = Some(if n % 3 == 0 { "image/png" } else { "image/jpeg" }.to_owned());
+    row.media_type = Some(if n.is_multiple_of(3) { "image/png" } else { "image/jpeg" }.to_owned());
     (row.width, row.height) = (Some(640), Some(480));
     let labels = labels();
     let label = |place: u64| labels.get(place as usize % LABELS.len()).unwrap().clone();
@@ -116,7 +116,7 @@ pub(crate) fn changed_row(n: u64, seed: u64) -> Row {
             answer,
             at: Some(time(n + place)),
             elapsed_ms: Some(500 + numbers.next(5_000) as u32),
-            weight: (n % 2 == 0).then(|| Weight::new(1.0 / (2.0 + place as f64)).unwrap()),
+            weight: n.is_multiple_of(2).then(|| Weight::new(1.0 / (2.0 + place as f64)).unwrap()),
             late: false,
         });
     }
