@@ -1,9 +1,9 @@
 //! Objects on their way to the store and back: compressed there, checked here.
 //!
-//! Chunks, nodes and trees are gzip. Zstandard packs the same rows a fifth tighter and unpacks them faster, but
-//! it is a C library, which every build for another processor would have to compile; `gzip` is pure Rust, in
-//! the program already because of PNG, and whoever holds nothing but the bucket can read it with `zcat`. Should
-//! that change, no id changes: ids are made before compression.
+//! Chunks, nodes and trees are gzip. Zstandard made a twentieth less of the same chunks and unpacked them three
+//! times as fast; but it is a C library, which every build for another processor would have to compile, while `gzip`
+//! is pure Rust, in the program already because of PNG, and whoever holds nothing but the bucket can read it with
+//! `zcat`. Should that change, no id changes: ids are made before compression.
 
 use std::io::{Read, Write};
 
@@ -18,7 +18,7 @@ use crate::{
     tree::AT_ONCE,
 };
 
-/// Half the time of the usual level 6, for a few per cent more bytes.
+/// Below the usual 6, with which zlib took half as long again for 7 % fewer bytes of the same chunks.
 const LEVEL: u32 = 4;
 
 /// The most that an object can unpack to. A chunk ends at a megabyte unless a single row is larger; a tree of a

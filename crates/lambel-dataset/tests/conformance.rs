@@ -1,7 +1,5 @@
 //! The stores of this crate, held to the suite.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use lambel_dataset::{DirectoryObjectStore, MemoryObjectStore, MemoryRefs, conformance};
 
 #[tokio::test]
