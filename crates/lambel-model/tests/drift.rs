@@ -18,7 +18,7 @@ use lambel_core::{
     event::{Event, NewSubtasks},
     subtask::Abstention,
 };
-use lambel_memory::{MemoryObjects, MemoryStore};
+use lambel_memory::{MemoryMessages, MemoryObjects, MemoryStore};
 use lambel_model::{
     bugs::Bug,
     promises,
@@ -32,7 +32,7 @@ use lambel_model::{
 };
 use lambel_service::{
     Caller, Role, open::Opener, operate::Operators, ports::Store, progress::Progress, publish::Change,
-    supervise::Supervisors, tasks::Tasks,
+    supervise::Supervisors, sweep::Sweeper, tasks::Tasks,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use stateright::Model;
@@ -151,11 +151,13 @@ impl Service {
         let operators = Operators::new(store.clone(), Arc::new(MemoryObjects::default()), hands.clone());
         let tasks = Tasks::new(store.clone(), Arc::new(MemoryObjects::default()), hands.clone());
         let progress = Progress::new(store.clone(), hands.clone());
+        let (objects, messages) = (Arc::new(MemoryObjects::default()), Arc::new(MemoryMessages::default()));
+        let sweeper = Sweeper::new(store.clone(), objects, messages, hands.clone());
         let future: watched::Work = match step {
             Step::ReceiveNew(images, _) => {
                 let images = bits(images).map(|image| kit.images[image]).collect();
                 let body = serde_json::to_string(&NewSubtasks { task, images }).unwrap();
-                let opener = Opener::new(store, Arc::new(MemoryObjects::default()));
+                let opener = Opener::new(store, Arc::new(MemoryObjects::default()), hands);
                 Box::pin(async move {
                     opener.open(&body, Instant::now() + std::time::Duration::from_secs(600)).await.unwrap();
                     Answer::Other
@@ -220,7 +222,7 @@ impl Service {
                 })
             }
             Step::Sweep => Box::pin(async move {
-                progress.sweep().await.unwrap();
+                sweeper.sweep(Instant::now() + std::time::Duration::from_secs(600)).await.unwrap();
                 Answer::Other
             }),
             Step::Upload

@@ -10,8 +10,10 @@ use std::{
 use async_trait::async_trait;
 use futures::task::noop_waker;
 use lambel_core::{
-    AnnouncedFile, AuditEntry, ClientId, Counts, FileName, ImageId, OperatorId, Standing, Subtask, Task, TaskId,
-    Timestamp, Vote, ring::Stretch, subtask::Cast,
+    AnnouncedFile, AuditEntry, ClientId, Counts, CountsChange, FileName, ImageId, OperatorId, Standing, Subtask, Tally,
+    Task, TaskId, Timestamp, Vote,
+    ring::Stretch,
+    subtask::{Cast, Refusal},
 };
 use lambel_memory::MemoryStore;
 use lambel_model::{
@@ -19,7 +21,7 @@ use lambel_model::{
     records::{OPERATORS, moment},
 };
 use lambel_service::ports::{
-    Announcement, CastError, Clock, Closing, Desk, Desks, FilePlace, Store, StoreResult, Trail,
+    Announcement, CastError, Clock, Closing, Desk, Desks, FilePlace, Store, StoreResult, SweepMark, Trail,
 };
 
 /// The tables, and which request to them is waited for.
@@ -67,6 +69,23 @@ macro_rules! pass_on {
                 };
                 Ok(won || self.inner.all_subtasks(task.id).iter().any(mine))
             }
+
+            // The sums and the number of changes are one read, whoever asks for which.
+            async fn tally(&self, task: &Task) -> StoreResult<Tally> {
+                *self.waiting.lock().unwrap() = Some("counts");
+                let tally = self.inner.tally(task).await;
+                *self.waiting.lock().unwrap() = None;
+                tally
+            }
+
+            // What the sweep remembers decides when it walks through a task, which is no part of the model.
+            async fn sweep_mark(&self, _: TaskId) -> StoreResult<SweepMark> {
+                Ok(SweepMark::default())
+            }
+
+            async fn put_sweep_mark(&self, _: TaskId, _: &SweepMark) -> StoreResult<bool> {
+                Ok(true)
+            }
         }
     };
 }
@@ -87,6 +106,8 @@ pass_on! {
     fn list(task: &Task, shard: u16, from: ImageId, limit: u32) -> StoreResult<Vec<Subtask>>;
     fn pool(task: &Task, stretch: Stretch, limit: u32) -> StoreResult<Vec<ImageId>>;
     fn open(task: &Task, image: ImageId, preview: Option<&str>) -> StoreResult<bool>;
+    fn correct(task: &Task, change: &CountsChange) -> StoreResult<()>;
+    fn refuse(task: &Task, image: ImageId, refusal: &Refusal, now: Timestamp) -> StoreResult<bool>;
     fn give_back(task: &Task, image: ImageId, operator: &OperatorId) -> StoreResult<bool>;
     fn cast(task: &Task, image: ImageId, operator: &OperatorId, vote: Vote, held: bool) -> Result<(Cast, Subtask), CastError>;
     fn close(task: &Task, closings: &[Closing], now: Timestamp) -> StoreResult<Vec<bool>>;
