@@ -309,8 +309,22 @@ impl Operators {
         until: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<(Subtask, Timestamp)>> {
+        // Left over from a claim that was stopped before it could answer: theirs already. Or the record is an old one,
+        // from before they voted on it or gave it back: then no condition of a lease would notice. So it is read again.
+        let theirs: Vec<ImageId> =
+            free.iter().filter(|subtask| subtask.live_lease(operator, now).is_some()).map(|s| s.image).collect();
+        let mut fresh: HashMap<ImageId, Subtask> = match theirs.is_empty() {
+            true => HashMap::new(),
+            false => self.store.subtasks(task, &theirs, true).await?.into_iter().map(|s| (s.image, s)).collect(),
+        };
+        let free = free.into_iter().filter_map(|subtask| match theirs.contains(&subtask.image) {
+            true => fresh
+                .remove(&subtask.image)
+                .filter(|fresh| fresh.availability(operator, &task.policy, task.labels.len(), now).is_ok()),
+            false => Some(subtask),
+        });
+        let free: Vec<Subtask> = free.collect();
         let leases = free.into_iter().map(|subtask| async move {
-            // Left over from a claim that was stopped before it could answer: theirs already.
             if let Some(until) = subtask.live_lease(operator, now) {
                 return Ok(Some((subtask, until)));
             }
