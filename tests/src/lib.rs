@@ -9,7 +9,7 @@ use std::{env, fs, future::Future, time::Duration};
 use anyhow::{Context, Result, bail, ensure};
 use aws_config::BehaviorVersion;
 use futures::{StreamExt, TryStreamExt, stream};
-use lambel_client::{Client, SignIn, TokenSource, UploadGrant, sign_in};
+use lambel_client::{Client, Machine, Session, SignIn, TokenSource, UploadGrant, sign_in};
 use lambel_core::{
     ImageId, TaskId,
     api::{
@@ -32,6 +32,10 @@ pub struct Cloud {
     pub endpoint: String,
     /// The user pool.
     pub user_pool_id: String,
+    /// The app client of people.
+    pub user_pool_client_id: String,
+    /// The machines that the gate knows.
+    pub machines: Vec<TestMachine>,
     /// The queue that S3 tells of uploads.
     pub uploads_queue_url: String,
     /// Where uploads end that could not be validated.
@@ -40,6 +44,17 @@ pub struct Cloud {
     pub task_news_queue_url: String,
     /// The bucket of uploads.
     pub uploads_bucket_name: String,
+}
+
+/// A machine of the local cloud.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TestMachine {
+    /// What it is called.
+    pub name: String,
+    /// Its client id.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: String,
 }
 
 /// Waits until something holds, and fails if it does not come to hold.
@@ -74,11 +89,37 @@ impl Cloud {
         aws_sdk_sqs::Client::new(&Self::aws().await)
     }
 
+    /// The user pool, for tests that meddle with accounts.
+    pub async fn pool(&self) -> aws_sdk_cognitoidentityprovider::Client {
+        aws_sdk_cognitoidentityprovider::Client::new(&Self::aws().await)
+    }
+
+    /// A machine by its name.
+    pub fn machine(&self, name: &str) -> Result<&TestMachine> {
+        self.machines.iter().find(|machine| machine.name == name).context("no such machine")
+    }
+
+    /// A machine, signed in. What clients and operators do, it does as far as it may.
+    pub async fn machine_user(&self, name: &str) -> Result<User> {
+        let TestMachine { client_id, client_secret, .. } = self.machine(name)?;
+        let open = Client::new(&self.api_url, TokenSource::none())?;
+        let machine = Machine::new(&open.config().await?, client_id, client_secret)?;
+        let session = machine.sign_in().await?;
+        Ok(User {
+            name: name.to_owned(),
+            password: client_secret.clone(),
+            subject: session.subject().context("a token without a subject")?.to_string(),
+            id_token: session.bearer().to_owned(),
+            client: open.signed_in(TokenSource::session(machine, session.clone())),
+            session,
+        })
+    }
+
     /// A new account in these groups, signed in.
     pub async fn account(&self, groups: &[&str]) -> Result<User> {
         let name = format!("test-{}", uuid::Uuid::now_v7());
         let password = "Test-password-1";
-        let pool = aws_sdk_cognitoidentityprovider::Client::new(&Self::aws().await);
+        let pool = self.pool().await;
         let create = pool.admin_create_user().user_pool_id(&self.user_pool_id).username(&name);
         create
             .message_action(aws_sdk_cognitoidentityprovider::types::MessageActionType::Suppress)
@@ -99,9 +140,9 @@ impl Cloud {
         let config = open.config().await?;
         let session = sign_in(&config, &name, password).await?;
         let subject = session.subject().context("a token without a subject")?.to_string();
-        let id_token = session.id_token.clone();
-        let client = open.signed_in(TokenSource::session(SignIn::new(&config)?, session));
-        Ok(User { name, password: password.to_owned(), subject, id_token, client })
+        let id_token = session.bearer().to_owned();
+        let client = open.signed_in(TokenSource::session(SignIn::new(&config)?, session.clone()));
+        Ok(User { name, password: password.to_owned(), subject, id_token, session, client })
     }
 
     /// A new client.
@@ -127,6 +168,8 @@ pub struct User {
     pub subject: String,
     /// The token itself.
     pub id_token: String,
+    /// The sign-in, as it was at first.
+    pub session: Session,
     /// The interface, as this account sees it.
     pub client: Client,
 }

@@ -2,9 +2,15 @@
 
 #[path = "system/cli.rs"]
 mod cli;
+#[path = "system/hostile.rs"]
+mod hostile;
+#[path = "system/identity.rs"]
+mod identity;
 #[path = "system/job.rs"]
 mod job;
 #[path = "system/people.rs"]
 mod people;
+#[path = "system/rights.rs"]
+mod rights;
 #[path = "system/trust.rs"]
 mod trust;

@@ -1,35 +1,40 @@
-//! `cargo xtask check`: what can be said about the code without running it.
+//! `cargo xtask check`: what can be said about the code and the template without running them.
 
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
 use crate::cloud::REGION;
-use crate::instance::root;
+use crate::deny;
+use crate::instance::{home, root};
 use crate::python::Venv;
+use crate::template;
 
 pub(crate) fn run() -> Result<ExitCode> {
     Venv::Tools.install()?;
-    let cargo = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO"));
-        command.args(args);
-        command
-    };
-    let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
-    docs.env("RUSTDOCFLAGS", "-D warnings");
-    let mut template = Command::new(Venv::Tools.bin("sam"));
-    template.args(["validate", "--lint"]).env("AWS_DEFAULT_REGION", REGION).env("SAM_CLI_TELEMETRY", "0");
-    let checks = [
-        ("formatting", cargo(&["fmt", "--all", "--check"])),
-        ("template", template),
-        ("lints", cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
-        ("documentation", docs),
+    Venv::Scan.install()?;
+    let cargo_deny = deny::install()?;
+    let checks: [(&str, &dyn Fn() -> Result<bool>); 7] = [
+        ("formatting", &|| cargo(&["fmt", "--all", "--check"])),
+        ("template", &|| {
+            let mut sam = Command::new(Venv::Tools.bin("sam"));
+            sam.args(["validate", "--lint"]).env("AWS_DEFAULT_REGION", REGION).env("SAM_CLI_TELEMETRY", "0");
+            passes(sam)
+        }),
+        ("rights", &rights),
+        ("scan of the template", &scan),
+        ("dependencies", &|| deny::check(&cargo_deny)),
+        ("lints", &|| cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
+        ("documentation", &|| {
+            let mut docs = Command::new(env!("CARGO"));
+            docs.args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings");
+            passes(docs)
+        }),
     ];
     let mut failed = Vec::new();
-    for (name, mut command) in checks {
+    for (name, check) in checks {
         eprintln!("---- {name}");
-        // What they print is what the reader came for, so it is not hidden in a log.
-        if !command.current_dir(root()).status().with_context(|| format!("failed to check {name}"))?.success() {
+        if !check().with_context(|| format!("failed to check {name}"))? {
             failed.push(name);
         }
     }
@@ -39,4 +44,33 @@ pub(crate) fn run() -> Result<ExitCode> {
     }
     eprintln!("not in order: {}", failed.join(", "));
     Ok(ExitCode::FAILURE)
+}
+
+/// What a tool prints is what the reader came for, so it is not hidden in a log.
+fn passes(mut command: Command) -> Result<bool> {
+    Ok(command.current_dir(root()).status()?.success())
+}
+
+fn cargo(args: &[&str]) -> Result<bool> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(args);
+    passes(command)
+}
+
+/// The rights of the functions against the table that explains them, and what else must be true of the template.
+fn rights() -> Result<bool> {
+    let problems = template::problems(&template::expand()?)?;
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    Ok(problems.is_empty())
+}
+
+/// What others hold to be commonly forgotten. `.checkov.yaml` says what we do not follow, and why.
+fn scan() -> Result<bool> {
+    let file = home().join("expanded.json");
+    template::write(&template::expand()?, &file)?;
+    let mut checkov = Command::new(Venv::Scan.bin("checkov"));
+    checkov.args(["--config-file", ".checkov.yaml", "--file"]).arg(&file);
+    passes(checkov)
 }

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::{self, Account};
+use crate::accounts::{self, Account, Machine};
 use crate::cloud::{self, ACCESS_KEY, Cloud, Life, REGION, SECRET_KEY};
 use crate::instance::Instance;
 use crate::package::{self, Package};
@@ -33,6 +33,7 @@ pub(crate) struct Deployment {
     pub(crate) pid: u32,
     pub(crate) port: u16,
     pub(crate) accounts: Vec<Account>,
+    pub(crate) machines: Vec<Machine>,
     /// The stack's outputs, in snake case: `tasks_table_name`, `uploads_queue_url` and so on.
     #[serde(flatten)]
     pub(crate) outputs: BTreeMap<String, String>,
@@ -46,6 +47,9 @@ impl Deployment {
         println!("AWS       {} (key {ACCESS_KEY}, secret {SECRET_KEY})", self.endpoint);
         for Account { name, group, password } in &self.accounts {
             println!("account   {name:<11} {group:<10} {password}");
+        }
+        for Machine { name, scope, client_id, client_secret } in &self.machines {
+            println!("machine   {name:<11} {scope:<13} {client_id} {client_secret}");
         }
     }
 }
@@ -61,10 +65,10 @@ pub(crate) fn up(instance: &Instance, port: Option<u16>) -> Result<(Deployment, 
 
 /// Deploys a package and writes `cloud.json`.
 pub(crate) fn deploy(instance: &Instance, cloud: Cloud, package: &Package) -> Result<Deployment> {
-    let outputs = step("deploying", || {
-        // `sam deploy` does the same in eight times the time.
-        let packaged = package.template.with_file_name("packaged.yaml");
-        let log = instance.log("deploy");
+    // `sam deploy` does the same in eight times the time.
+    let packaged = package.template.with_file_name("packaged.yaml");
+    let log = instance.log("deploy");
+    let stack = step("deploying", || {
         make_bucket(cloud)?;
         run_logged(
             aws(cloud)
@@ -74,32 +78,39 @@ pub(crate) fn deploy(instance: &Instance, cloud: Cloud, package: &Package) -> Re
                 .arg(&packaged),
             &log,
         )?;
-        run_logged(
-            aws(cloud)
-                .args(["cloudformation", "deploy", "--stack-name", STACK, "--capabilities", "CAPABILITY_IAM"])
-                .args(["--no-fail-on-empty-changeset", "--template-file"])
-                .arg(&packaged)
-                .arg("--parameter-overrides")
-                .arg(format!("Architecture={}", architecture()))
-                .arg("RequireTls=false"),
-            &log,
-        )?;
-        outputs(cloud)
+        deploy_stack(cloud, &packaged, &log, &[&format!("Architecture={}", architecture()), "RequireTls=false"])?;
+        describe(cloud)
     })?;
-    let output = |name: &str| outputs.get(name).cloned().with_context(|| format!("the stack has no output {name}"));
+    let pool = stack.output("user_pool_id")?;
+    // Machines are made after the pool and are known to the gate by a parameter: as in the real cloud this takes
+    // two deployments, the first time.
+    let (machines, ids) = step("making the test machines", || {
+        accounts::create_machines(cloud, &pool, &stack.output("user_pool_client_id")?)
+    })?;
+    let ids = ids.join(",");
+    let stack = if stack.machine_client_ids == ids {
+        stack
+    } else {
+        step("letting the machines in", || {
+            deploy_stack(cloud, &packaged, &log, &[&format!("MachineClientIds={ids}")])?;
+            describe(cloud)
+        })?
+    };
+    ensure!(stack.machine_client_ids == ids, "the stack has not taken the machines");
     let accounts = accounts::test_accounts();
     let deployment = Deployment {
         endpoint: cloud.endpoint(),
         // Without a stage the emulator takes `$default`, whose name would have to be escaped all over the place.
-        api_url: format!("{}/_aws/execute-api/{}", cloud.endpoint(), output("api_id")?),
-        page_url: format!("http://{}.execute-api.localhost:{}", output("api_id")?, cloud.port),
+        api_url: format!("{}/_aws/execute-api/{}", cloud.endpoint(), stack.output("api_id")?),
+        page_url: format!("http://{}.execute-api.localhost:{}", stack.output("api_id")?, cloud.port),
         region: REGION.to_owned(),
         access_key_id: ACCESS_KEY.to_owned(),
         secret_access_key: SECRET_KEY.to_owned(),
         pid: cloud.pid,
         port: cloud.port,
         accounts,
-        outputs: outputs.into_iter().filter(|(name, _)| name != "api_url").collect(),
+        machines,
+        outputs: stack.outputs.into_iter().filter(|(name, _)| name != "api_url").collect(),
     };
     step("making the test accounts", || accounts::create(cloud, &deployment))?;
     write(&instance.cloud_json(), &deployment)?;
@@ -123,26 +134,67 @@ fn make_bucket(cloud: Cloud) -> Result<()> {
     read(aws(cloud).args(["s3api", "create-bucket", "--bucket", PACKAGES_BUCKET])).map(drop)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Output {
-    output_key: String,
-    output_value: String,
+/// Parameters that are not named keep the value that they have.
+fn deploy_stack(cloud: Cloud, packaged: &Path, log: &Path, parameters: &[&str]) -> Result<()> {
+    run_logged(
+        aws(cloud)
+            .args(["cloudformation", "deploy", "--stack-name", STACK, "--capabilities", "CAPABILITY_IAM"])
+            .args(["--no-fail-on-empty-changeset", "--template-file"])
+            .arg(packaged)
+            .arg("--parameter-overrides")
+            .args(parameters),
+        log,
+    )
 }
 
-fn outputs(cloud: Cloud) -> Result<BTreeMap<String, String>> {
+/// What the stack says of itself.
+struct Stack {
+    outputs: BTreeMap<String, String>,
+    machine_client_ids: String,
+}
+
+impl Stack {
+    fn output(&self, name: &str) -> Result<String> {
+        self.outputs.get(name).cloned().with_context(|| format!("the stack has no output {name}"))
+    }
+}
+
+fn describe(cloud: Cloud) -> Result<Stack> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Described {
+        outputs: Vec<Output>,
+        parameters: Vec<Parameter>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Output {
+        output_key: String,
+        output_value: String,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Parameter {
+        parameter_key: String,
+        parameter_value: String,
+    }
     let text = read(aws(cloud).args([
         "cloudformation",
         "describe-stacks",
         "--stack-name",
         STACK,
         "--query",
-        "Stacks[0].Outputs",
+        "Stacks[0]",
         "--output",
         "json",
     ]))?;
-    let outputs: Vec<Output> = serde_json::from_str(&text).context("failed to read the stack's outputs")?;
-    Ok(outputs.into_iter().map(|output| (snake_case(&output.output_key), output.output_value)).collect())
+    let described: Described = serde_json::from_str(&text).context("failed to read what the stack says of itself")?;
+    let machines = described.parameters.into_iter().find(|one| one.parameter_key == "MachineClientIds");
+    let outputs = described.outputs.into_iter();
+    Ok(Stack {
+        outputs: outputs.map(|output| (snake_case(&output.output_key), output.output_value)).collect(),
+        machine_client_ids: machines.map(|one| one.parameter_value).unwrap_or_default(),
+    })
 }
 
 fn snake_case(name: &str) -> String {

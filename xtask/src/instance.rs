@@ -1,7 +1,8 @@
 //! Where things lie: `.lambel/venv/` is shared, and each local cloud, an *instance*, has a folder.
 //!
 //! ```text
-//! .lambel/venv/{cloud,tools}    the Python environments
+//! .lambel/venv/{cloud,tools,scan} the Python environments
+//! .lambel/tools                 programs built by cargo
 //! .lambel/<instance>/data       tables, objects and queues of the local cloud
 //!                   /logs       what the emulator and every tool printed
 //!                   /package    template and functions as they were deployed

@@ -8,11 +8,13 @@ mod bench;
 mod check;
 mod cloud;
 mod demo;
+mod deny;
 mod deploy;
 mod instance;
 mod package;
 mod python;
 mod step;
+mod template;
 mod test;
 
 use std::process::ExitCode;
@@ -45,7 +47,7 @@ enum Command {
     Bench(bench::Args),
     /// Run all tests, on a local cloud of their own
     Test(test::Args),
-    /// Formatting, lints, documentation and the template
+    /// Formatting, lints, documentation, the template and the rights in it, dependencies
     Check,
     /// Build the functions and lay them out beside the template, ready to deploy
     Package,

@@ -1,4 +1,4 @@
-//! The two Python environments, installed from pins with hashes, only when the pins changed.
+//! The Python environments, installed from pins with hashes, only when the pins changed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,6 +16,8 @@ pub(crate) enum Venv {
     Cloud,
     /// The AWS and SAM command lines.
     Tools,
+    /// What scans the template.
+    Scan,
 }
 
 impl Venv {
@@ -23,6 +25,7 @@ impl Venv {
         match self {
             Venv::Cloud => "cloud",
             Venv::Tools => "tools",
+            Venv::Scan => "scan",
         }
     }
 

@@ -51,6 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         command
             .env("LAMBEL_CLOUD", instance.cloud_json())
             .env("LAMBEL_BIN", &package.lambel)
+            .env("LAMBEL_AWS", Venv::Tools.bin("aws"))
             .status()
             .context("failed to start cargo test")
     });

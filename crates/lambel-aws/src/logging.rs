@@ -15,7 +15,7 @@ use tracing::{
 use tracing_subscriber::{EnvFilter, Layer, layer::Context, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// The fields that a line may have. Each is an id, a count, a code, or the words of an error.
-pub const FIELDS: &[&str] = &[
+const FIELDS: &[&str] = &[
     "accepted",
     "caller",
     "comeback",

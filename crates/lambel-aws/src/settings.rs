@@ -57,6 +57,14 @@ impl Aws {
         }
     }
 
+    /// Where machines get their tokens: at an address of the pool's own. The local cloud has one for all pools.
+    pub fn token_endpoint(&self, of_pool: String) -> String {
+        match self.config.endpoint_url() {
+            Some(local) => format!("{}/oauth2/token", local.trim_end_matches('/')),
+            None => of_pool,
+        }
+    }
+
     /// Whether an endpoint of one's own is set: the local cloud. It has one host name for all buckets.
     pub fn is_local(&self) -> bool {
         self.config.endpoint_url().is_some()

@@ -1,11 +1,12 @@
 //! What every command starts from: the options, the saved sign-in, and a client made of both.
 
-use lambel_client::{Client, SignIn, TokenSource};
+use lambel_client::{Client, Machine, Renewal, SignIn, TokenSource};
 
 use crate::{
     Global,
     exit::{Exit, Failure, Outcome},
     output::Output,
+    password,
     profile::{Profile, ProfileName, Profiles},
 };
 
@@ -41,14 +42,28 @@ impl Context {
         let open = self.open_client()?;
         let profile = self.signed_in_to(open.address())?;
         let (profiles, name, out) = (self.profiles.clone(), self.name.clone(), self.out);
-        let sign_in = SignIn::new(&profile.config)?;
-        let tokens = TokenSource::session_kept_by(sign_in, profile.session.clone(), move |session| {
+        let renewal = renewal(&profile)?;
+        let tokens = TokenSource::session_kept_by(renewal, profile.session.clone(), move |session| {
             let profile = profile.renewed(session);
             if let Err(failure) = profiles.save(&name, &profile) {
                 out.note(&format!("the renewed sign-in is not saved: {}", failure.message));
             }
         });
         Ok(open.signed_in(tokens))
+    }
+
+    /// Somebody's way to their own account, with a session that will live for a while.
+    pub(crate) async fn account(&self) -> Outcome<(SignIn, Profile)> {
+        let mut profile = self.signed_in_to(self.open_client()?.address())?;
+        if profile.session.is_machine() {
+            return Err(Failure::usage("a machine has no account; the owner of the service looks after it"));
+        }
+        let sign_in = SignIn::new(&profile.config)?;
+        if profile.session.ends_soon() {
+            profile = profile.renewed(&sign_in.renew(&profile.session).await?);
+            self.profiles.save(&self.name, &profile)?;
+        }
+        Ok((sign_in, profile))
     }
 
     /// The saved sign-in, if it is one to this service.
@@ -63,5 +78,21 @@ impl Context {
             )),
             None => Err(Failure::new(Exit::NotAllowed, format!("nobody is signed in; {advice}"))),
         }
+    }
+}
+
+/// How the session of a profile gets new tokens. The secret of a machine is not kept, so its environment must
+/// have it, at the latest when the first token ends.
+fn renewal(profile: &Profile) -> Outcome<Renewal> {
+    if !profile.session.is_machine() {
+        return Ok(SignIn::new(&profile.config)?.into());
+    }
+    match password::client_secret() {
+        Some(secret) => Ok(Machine::new(&profile.config, &profile.username, &secret)?.into()),
+        None if profile.session.ends_soon() => Err(Failure::new(
+            Exit::NotAllowed,
+            "the sign-in of this machine has ended; set LAMBEL_CLIENT_SECRET, and it is renewed whenever it ends",
+        )),
+        None => Ok(Renewal::None),
     }
 }

@@ -112,6 +112,7 @@ impl From<ClientError> for Failure {
             },
             ClientError::Transport(_) => Exit::TryAgain,
             ClientError::Decode { .. } => Exit::Failed,
+            ClientError::SignIn(SignInError::BadPassword(_)) => Exit::Usage,
             ClientError::NotSignedIn | ClientError::SignIn(_) => Exit::NotAllowed,
         };
         let advice = match &error {

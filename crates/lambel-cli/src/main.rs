@@ -18,6 +18,7 @@
 //! Every command has a module. `exit` and `output` are what all of them lean on; `profile` keeps sessions on
 //! disk; `context` brings them together.
 
+mod account;
 mod admin;
 mod audit;
 mod context;
@@ -74,6 +75,9 @@ enum Command {
     Login(login::LoginArgs),
     /// Forget the sign-in of this profile
     Logout,
+    /// Look after your own account: password and second factor
+    #[command(subcommand)]
+    Account(account::AccountCommand),
     /// Make, list, show, seal and cancel tasks
     #[command(subcommand)]
     Task(task::TaskCommand),
@@ -90,7 +94,7 @@ enum Command {
     /// Pause operators and let them work again; for admins
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
-    /// Manage accounts; this needs AWS credentials
+    /// Manage accounts and machines; this needs AWS credentials
     #[command(subcommand)]
     Admin(admin::AdminCommand),
 }
@@ -112,6 +116,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
     match command {
         Command::Login(args) => login::login(context, args).await,
         Command::Logout => login::logout(context).await,
+        Command::Account(command) => account::run(context, command).await,
         Command::Task(command) => task::run(context, command).await,
         Command::Upload(args) => exit::interruptible(upload::run(context, args), upload::INTERRUPTED).await,
         Command::Images(args) => images::run(context, args).await,

@@ -1,7 +1,7 @@
 //! Sign-ins on disk: one file for each profile, readable by its owner only.
 //!
 //! The folder is `$LAMBEL_HOME`, else `$XDG_CONFIG_HOME/lambel`, else `~/.config/lambel`. A file holds tokens,
-//! never a password.
+//! never a password, and never the secret of a machine: unlike a refresh token that does not end by itself.
 
 use std::{
     env, fs,
@@ -47,6 +47,7 @@ pub(crate) struct Profile {
     version: u32,
     /// The address of the service that the tokens are for. They go nowhere else.
     pub(crate) api: String,
+    /// The name of the account, or the client id of the machine.
     pub(crate) username: String,
     pub(crate) config: PublicConfig,
     pub(crate) session: Session,
@@ -142,10 +143,11 @@ mod tests {
             user_pool_id: text(),
             user_pool_client_id: text(),
             sign_in_endpoint: text(),
+            token_endpoint: None,
             version: text(),
         };
         let expires_at = Timestamp::default();
-        let session = Session { id_token: text(), access_token: text(), refresh_token: text(), expires_at };
+        let session = Session { id_token: Some(text()), access_token: text(), refresh_token: Some(text()), expires_at };
         Profile::new("https://a.example", "ann", config, session)
     }
 
@@ -174,6 +176,15 @@ mod tests {
         let name: ProfileName = "default".parse().unwrap();
         fs::write(profiles.file(&name).unwrap(), "{\"version\": 99}").unwrap();
         assert!(profiles.load(&name).unwrap().is_none());
+    }
+
+    #[test]
+    fn sign_ins_of_older_versions_are_read() {
+        let older = r#"{"version":1,"api":"https://a.example","username":"ann","config":{"region":"x","user_pool_id":"x",
+            "user_pool_client_id":"x","sign_in_endpoint":"x","version":"0"},"session":{"id_token":"i","access_token":"a",
+            "refresh_token":"r","expires_at":"2026-11-21T12:00:00.000Z"}}"#;
+        let profile: Profile = serde_json::from_str(older).unwrap();
+        assert!(!profile.session.is_machine() && profile.session.refresh_token.as_deref() == Some("r"));
     }
 
     #[test]

@@ -121,7 +121,8 @@ impl Client {
     pub async fn config(&self) -> Result<PublicConfig> {
         let config: PublicConfig = self.call("PublicConfig", Call::get("/config.json").open()).await?;
         // A password must not leave in the clear because of an answer that came encrypted.
-        if self.base.starts_with("https:") && !config.sign_in_endpoint.starts_with("https:") {
+        let mut places = std::iter::once(&config.sign_in_endpoint).chain(&config.token_endpoint);
+        if self.base.starts_with("https:") && !places.all(|place| place.starts_with("https:")) {
             let reason = "it names a place to sign in that is not encrypted".to_owned();
             return Err(ClientError::Address { address: self.base.clone(), reason });
         }

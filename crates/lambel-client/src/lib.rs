@@ -3,13 +3,15 @@
 //!
 //! * [`Client`] knows the routes. What may be repeated is repeated, after a pause, when the service or the way
 //!   to it has a hiccup.
-//! * [`SignIn`] turns a user name and a password into a [`Session`], and [`TokenSource`] keeps a session fresh.
+//! * [`SignIn`] turns a user name and a password into a [`Session`], [`Machine`] a client id and a secret, and
+//!   [`TokenSource`] keeps a session fresh.
 //! * [`Client::put_file`] uploads what the service has granted.
 //!
 //! Tokens and presigned addresses are secrets: no error and no `Debug` output of this crate shows one.
 
 mod client;
 mod error;
+mod machine;
 mod retry;
 mod routes;
 mod session;
@@ -18,7 +20,8 @@ mod upload;
 
 pub use client::Client;
 pub use error::{ClientError, Result};
+pub use machine::Machine;
 pub use retry::Retries;
-pub use session::{Session, TokenSource};
-pub use sign_in::{SignIn, SignInError, sign_in};
+pub use session::{Renewal, Session, TokenSource};
+pub use sign_in::{Asked, Question, SignIn, SignInError, SignInStep, sign_in};
 pub use upload::{PutError, UploadGrant};

@@ -8,7 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use lambel_client::{Client, ClientError, PutError, Retries, Session, SignIn, SignInError, TokenSource, UploadGrant};
+use lambel_client::{
+    Client, ClientError, Machine, PutError, Retries, Session, SignIn, SignInError, TokenSource, UploadGrant,
+};
 use lambel_core::{
     Timestamp,
     api::{CreateTask, Grant, Header, PageQuery, PublicConfig},
@@ -62,6 +64,7 @@ impl Script {
             user_pool_id: text("pool"),
             user_pool_client_id: text("app"),
             sign_in_endpoint: self.address.clone(),
+            token_endpoint: Some(format!("{}/oauth2/token", self.address)),
             version: text("1"),
         }
     }
@@ -69,9 +72,9 @@ impl Script {
     /// A client of a service below a path, as a session that has this long to live.
     fn client(&self, life: Duration) -> Client {
         let session = Session {
-            id_token: "old-token".to_owned(),
+            id_token: Some("old-token".to_owned()),
             access_token: String::new(),
-            refresh_token: "refresh".to_owned(),
+            refresh_token: Some("refresh".to_owned()),
             expires_at: in_(life),
         };
         let tokens = TokenSource::session(SignIn::new(&self.config()).unwrap(), session);
@@ -154,6 +157,34 @@ async fn a_token_that_ends_is_renewed_first() {
     let script = Script::new(&[(400, r#"{"__type":"NotAuthorizedException","message":"Refresh Token has expired"}"#)]);
     let error = script.await.client(Duration::ZERO).tasks(&PageQuery::default()).await.unwrap_err();
     assert!(matches!(error, ClientError::SignIn(SignInError::Ended)), "{error}");
+}
+
+#[tokio::test]
+async fn a_machine_asks_again_with_its_secret() {
+    const TOKEN: &str = r#"{"access_token":"new-token","expires_in":3600,"token_type":"Bearer"}"#;
+    const SHORT: &str = r#"{"access_token":"short-token","expires_in":30,"token_type":"Bearer"}"#;
+    let script = Script::new(&[(200, SHORT), (503, ""), (200, TOKEN), (200, TASKS), (200, TASKS)]).await;
+    let machine = Machine::new(&script.config(), "4k2j", "s3cret").unwrap();
+    assert!(!format!("{machine:?}").contains("s3cret"));
+    let session = machine.sign_in().await.unwrap();
+    let client = quick(Client::new(&script.address, TokenSource::session(machine, session)).unwrap());
+    client.tasks(&PageQuery::default()).await.unwrap();
+    client.tasks(&PageQuery::default()).await.unwrap();
+    let heard = script.heard();
+    for request in &heard[..3] {
+        assert!(request.starts_with("POST /oauth2/token "), "{request}");
+        // The id and the secret, in base 64, and nowhere else.
+        assert!(request.contains("authorization: Basic NGsyajpzM2NyZXQ=\r\n") && !request.contains("s3cret"));
+        assert!(request.ends_with("\r\n\r\ngrant_type=client_credentials"), "{request}");
+    }
+    assert!(heard[3].contains("Bearer new-token") && heard[4].contains("Bearer new-token"));
+
+    let script = Script::new(&[(400, r#"{"error":"invalid_client"}"#)]).await;
+    let error = Machine::new(&script.config(), "4k2j", "s3cret").unwrap().sign_in().await.unwrap_err();
+    assert!(matches!(error, ClientError::SignIn(SignInError::WrongSecret)) && !error.to_string().contains("s3cret"));
+    let without = PublicConfig { token_endpoint: None, ..script.config() };
+    let error = Machine::new(&without, "4k2j", "s3cret").unwrap_err();
+    assert!(matches!(error, ClientError::SignIn(SignInError::NoMachines)));
 }
 
 #[tokio::test]

@@ -638,6 +638,9 @@ pub struct PublicConfig {
     pub user_pool_client_id: String,
     /// Where the pool answers.
     pub sign_in_endpoint: String,
+    /// Where machines get their tokens, if this service has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint: Option<String>,
     /// The version of the program that answers.
     pub version: String,
 }

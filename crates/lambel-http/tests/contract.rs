@@ -78,6 +78,7 @@ impl World {
             user_pool_id: "pool".into(),
             user_pool_client_id: "client".into(),
             sign_in_endpoint: "http://localhost".into(),
+            token_endpoint: None,
             version: "0".into(),
         };
         Self {

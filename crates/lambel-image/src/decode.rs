@@ -9,12 +9,13 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
+use crate::entropy;
 use crate::limits::MAX_ICC;
 use crate::structure::Layout;
 use crate::{Format, Refusal};
 
 /// Most memory for what the PNG decoder keeps beside its rows, in bytes: a colour profile.
-const PNG_MEMORY: usize = 64 << 20;
+const PNG_MEMORY: usize = 16 << 20;
 
 /// Pixels of 8 bits a channel, one row after the other.
 pub(crate) trait Rows {
@@ -24,59 +25,89 @@ pub(crate) trait Rows {
     fn row(&mut self, row: &[u8]);
 }
 
-/// Decodes all the data of a picture to see whether that is possible, as cheaply as it can be done.
-pub(crate) fn check(bytes: &[u8], layout: &Layout) -> Result<(), Refusal> {
+/// Decodes all the data of a picture to see whether that is possible, as cheaply as it can be done. Says whether there
+/// are bytes among the data that are not part of the picture.
+pub(crate) fn check(bytes: &[u8], layout: &Layout) -> Result<bool, Refusal> {
     let picture = &bytes[..layout.end];
     match layout.format {
         Format::Png => {
-            let mut reader = png_reader(picture, true)?;
+            let mut input = Cursor::new(picture);
+            let mut reader = png_reader(&mut input, true)?;
             let mut row = vec![0; row_bytes(&reader, layout)?];
-            while reader.read_row(&mut row).map_err(corrupt(layout))?.is_some() {}
-            Ok(())
+            png_rows(&mut reader, layout, &mut row, |_, _| {})?;
+            drop(reader);
+            Ok(surplus(&input, layout))
         }
         // All data is read and all coefficients are decoded for grey as they are for colour. What is left out, for
         // half of the time and a third of the memory, is arithmetic that cannot fail.
-        Format::Jpeg => jpeg(picture, layout, true).map(drop),
-        Format::WebP => webp(picture, layout).map(drop),
+        Format::Jpeg => Ok(jpeg(picture, layout, layout.check_in_grey)?.1),
+        Format::WebP => webp(picture, layout).map(|_| false),
     }
 }
 
-/// Decodes a picture into rows and returns its colour profile, if it has one of a sensible size.
-pub(crate) fn show(bytes: &[u8], layout: &Layout, rows: &mut impl Rows) -> Result<Option<Vec<u8>>, Refusal> {
+/// What there is beside the pixels.
+pub(crate) struct Shown {
+    /// The colour profile, if there is one of a sensible size.
+    pub(crate) icc: Option<Vec<u8>>,
+    /// As [`check`] says it.
+    pub(crate) surplus: bool,
+}
+
+/// Decodes a picture into rows.
+pub(crate) fn show(bytes: &[u8], layout: &Layout, rows: &mut impl Rows) -> Result<Shown, Refusal> {
     let picture = &bytes[..layout.end];
-    let (pixels, channels, icc) = match layout.format {
+    let ((pixels, channels, icc), surplus) = match layout.format {
         Format::Png => {
-            let mut reader = png_reader(picture, false)?;
+            let mut input = Cursor::new(picture);
+            let mut reader = png_reader(&mut input, false)?;
             let channels = reader.output_color_type().0.samples();
             let icc = reader.info().icc_profile.as_ref().map(|icc| icc.to_vec());
-            if !reader.info().interlaced {
-                rows.begin(channels);
-                let mut row = vec![0; row_bytes(&reader, layout)?];
-                while reader.read_row(&mut row).map_err(corrupt(layout))?.is_some() {
-                    rows.row(&row);
+            let line = row_bytes(&reader, layout)?;
+            let mut row = vec![0; line];
+            let interlaced = reader.info().interlaced;
+            let size = line.checked_mul(layout.height as usize);
+            let size = size.ok_or_else(|| Refusal::corrupt(layout.format, "its size overflows"))?;
+            let mut pixels = Vec::new();
+            let mut begun = false;
+            // Memory is taken when there is a first row, and not for the promise of one.
+            png_rows(&mut reader, layout, &mut row, |row, interlace| match interlace {
+                png::InterlaceInfo::Adam7(pass) => {
+                    if !begun {
+                        pixels = vec![0; size];
+                    }
+                    begun = true;
+                    png::expand_interlaced_row(&mut pixels, line, row, &pass, 8 * channels as u8);
                 }
-                return Ok(icc.filter(|icc| icc.len() <= MAX_ICC));
+                png::InterlaceInfo::Null(_) => {
+                    if !begun {
+                        rows.begin(channels);
+                    }
+                    begun = true;
+                    rows.row(row);
+                }
+            })?;
+            drop(reader);
+            let surplus = surplus(&input, layout);
+            if !interlaced {
+                return Ok(Shown { icc: icc.filter(|icc| icc.len() <= MAX_ICC), surplus });
             }
-            let size =
-                reader.output_buffer_size().ok_or_else(|| Refusal::corrupt(layout.format, "its size overflows"))?;
-            let mut pixels = vec![0; size];
-            reader.next_frame(&mut pixels).map_err(corrupt(layout))?;
-            (pixels, channels, icc)
+            ((pixels, channels, icc), surplus)
         }
         Format::Jpeg => jpeg(picture, layout, false)?,
-        Format::WebP => webp(picture, layout)?,
+        Format::WebP => (webp(picture, layout)?, false),
     };
     rows.begin(channels);
     for row in pixels.chunks_exact(layout.width as usize * channels) {
         rows.row(row);
     }
-    Ok(icc.filter(|icc| icc.len() <= MAX_ICC))
+    Ok(Shown { icc: icc.filter(|icc| icc.len() <= MAX_ICC), surplus })
 }
 
 type Pixels = (Vec<u8>, usize, Option<Vec<u8>>);
+type PngReader<'a, 'b> = png::Reader<&'a mut Cursor<&'b [u8]>>;
 
-fn png_reader(picture: &[u8], without_icc: bool) -> Result<png::Reader<Cursor<&[u8]>>, Refusal> {
-    let mut decoder = png::Decoder::new_with_limits(Cursor::new(picture), png::Limits { bytes: PNG_MEMORY });
+fn png_reader<'a, 'b>(input: &'a mut Cursor<&'b [u8]>, without_icc: bool) -> Result<PngReader<'a, 'b>, Refusal> {
+    let mut decoder = png::Decoder::new_with_limits(input, png::Limits { bytes: PNG_MEMORY });
     // The walk has verified them.
     decoder.ignore_checksums(true);
     // Text may be compressed a thousandfold, and we do not want it anyway.
@@ -87,11 +118,47 @@ fn png_reader(picture: &[u8], without_icc: bool) -> Result<png::Reader<Cursor<&[
     decoder.read_info().map_err(|e| Refusal::corrupt(Format::Png, e))
 }
 
-fn row_bytes(reader: &png::Reader<Cursor<&[u8]>>, layout: &Layout) -> Result<usize, Refusal> {
+/// Reads all rows that the header promises, and not one more: the decoder would inflate all that is left, which may be
+/// a thousand times the size of the file.
+fn png_rows(
+    reader: &mut PngReader<'_, '_>,
+    layout: &Layout,
+    row: &mut [u8],
+    mut each: impl FnMut(&[u8], png::InterlaceInfo),
+) -> Result<(), Refusal> {
+    // First row and column of each pass, and how far the next ones are.
+    const PASSES: [(u32, u32, u32, u32); 7] =
+        [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)];
+    let (width, height) = (layout.width, layout.height);
+    let count: u32 = match reader.info().interlaced {
+        false => height,
+        true => PASSES
+            .iter()
+            .filter(|(_, column, ..)| *column < width)
+            .map(|(first, _, step, _)| height.saturating_sub(*first).div_ceil(*step))
+            .sum(),
+    };
+    for _ in 0..count {
+        let interlace = reader.read_row(row).map_err(corrupt(layout))?;
+        let interlace = interlace.ok_or_else(|| Refusal::corrupt(layout.format, "it has too few rows"))?;
+        each(row, interlace);
+    }
+    Ok(())
+}
+
+/// Whether much of the data is left after the last row. The end of a stream takes some bytes, and more if it is cut into
+/// small chunks.
+fn surplus(input: &Cursor<&[u8]>, layout: &Layout) -> bool {
+    layout.data_end as u64 > input.position() + 256
+}
+
+fn row_bytes(reader: &PngReader<'_, '_>, layout: &Layout) -> Result<usize, Refusal> {
     reader.output_line_size(layout.width).ok_or_else(|| Refusal::corrupt(layout.format, "its size overflows"))
 }
 
-fn jpeg(picture: &[u8], layout: &Layout, grey_will_do: bool) -> Result<Pixels, Refusal> {
+fn jpeg(picture: &[u8], layout: &Layout, grey_will_do: bool) -> Result<(Pixels, bool), Refusal> {
+    // The decoder would paint grey where data are missing.
+    let surplus = entropy::check(picture)?;
     // Dimensions were held against the limits before; the decoder's own, smaller limits would be in the way.
     let options = DecoderOptions::default()
         .set_strict_mode(true)
@@ -113,7 +180,7 @@ fn jpeg(picture: &[u8], layout: &Layout, grey_will_do: bool) -> Result<Pixels, R
     let mut pixels = vec![0; expected];
     decoder.decode_into(&mut pixels).map_err(corrupt(layout))?;
     // A profile for CMYK would be wrong for the RGB that was made of it; `preview` looks at what it is for.
-    Ok((pixels, channels, decoder.icc_profile()))
+    Ok(((pixels, channels, decoder.icc_profile()), surplus))
 }
 
 fn webp(picture: &[u8], layout: &Layout) -> Result<Pixels, Refusal> {

@@ -12,10 +12,19 @@ pub const MAX_SIDE: u32 = 30_000;
 pub const MAX_MEMORY: u64 = 1_200_000_000;
 /// Most chunks of a PNG or WebP file. A 40 MB picture in pieces of 8 KB has 5,000.
 pub const MAX_CHUNKS: u64 = 100_000;
+/// Most segments of a JPEG. Metadata come in pieces of 64 KB; a large file has some hundred.
+pub const MAX_SEGMENTS: u64 = 10_000;
 /// Most scans of a JPEG. Real progressive pictures have about ten; every scan costs a walk over the picture.
 pub const MAX_SCANS: u64 = 64;
 /// Largest colour profile (ICC) that is honoured, in bytes. A larger one is left unread.
 pub const MAX_ICC: usize = 4 << 20;
+
+/// Longest side of a lossless WebP, in pixels. The format has room for one more, which neither our decoder nor the
+/// format's own library can take.
+pub const LOSSLESS_WEBP_SIDE: u32 = 16_383;
+/// Longest colour profile of a PNG, compressed, with which operators get the file as it is, in bytes. Real ones have
+/// some kilobytes; a longer one may inflate to a thousand times as much in their browsers.
+pub const PLAIN_ICC: usize = 64 << 10;
 
 /// Longest side of a preview, in pixels.
 pub const PREVIEW_SIDE: u32 = 2_048;

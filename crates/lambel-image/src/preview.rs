@@ -23,23 +23,24 @@ pub struct Preview {
     pub height: u32,
 }
 
-pub(crate) fn make(bytes: &[u8], layout: &Layout) -> Result<Preview, Refusal> {
+/// Makes the preview, and says whether there was surplus among the data.
+pub(crate) fn make(bytes: &[u8], layout: &Layout) -> Result<(Preview, bool), Refusal> {
     let longest = layout.width.max(layout.height);
     // First whole blocks of pixels are averaged while the rows come in: quick, and large pictures never
     // need much memory. What is left is shrunk by less than two, with a good filter.
     let mut shrink = Shrink::new(layout, (longest / PREVIEW_SIDE).max(1));
-    let icc = decode::show(bytes, layout, &mut shrink)?;
+    let shown = decode::show(bytes, layout, &mut shrink)?;
     let mut picture =
         shrink.finish().ok_or_else(|| Refusal::corrupt(layout.format, "it has fewer rows than its header says"))?;
     if longest > PREVIEW_SIDE {
         let (width, height) = fit(layout.width, layout.height);
         picture = resize(picture, width, height);
     }
-    if let Some(icc) = icc {
+    if let Some(icc) = shown.icc {
         to_srgb(&mut picture, &icc);
     }
     picture.apply_orientation(layout.orientation);
-    encode(picture, layout)
+    Ok((encode(picture, layout)?, shown.surplus))
 }
 
 /// The size that fits a preview with the same proportions.

@@ -24,6 +24,10 @@ pub(crate) struct Layout {
     pub(crate) has_metadata: bool,
     /// Where the picture ends; what comes after is not part of it.
     pub(crate) end: usize,
+    /// Where the last of its data ends. Only told for PNG.
+    pub(crate) data_end: usize,
+    /// Whether decoding in grey tells as much as decoding in colour. Only told for JPEG.
+    pub(crate) check_in_grey: bool,
     /// Bytes of memory for looking at all the picture's data.
     pub(crate) memory_to_check: u64,
     /// Bytes of memory for decoding it in colour.

@@ -465,3 +465,41 @@ fn media_types() {
     assert_eq!(Format::WebP.media_type(), "image/webp");
     assert_eq!(serde_json::to_string(&Format::Jpeg).unwrap(), r#""jpeg""#);
 }
+
+/// Where a marker stands in the file, but for those within coded data.
+fn markers(jpeg: &[u8]) -> Vec<usize> {
+    let is_marker = |at: &usize| jpeg[*at] == 0xff && !matches!(jpeg[at + 1], 0 | 0xd0..=0xd7 | 0xff);
+    (2..jpeg.len() - 1).filter(is_marker).collect()
+}
+
+#[test]
+fn a_jpeg_whose_data_stop_short_of_a_proper_end_is_refused() {
+    let mut files: BTreeMap<_, _> = all_good().into_iter().filter(|(name, _)| name.ends_with("jpg")).collect();
+    files.insert("written.jpg".to_owned(), jpeg(&RgbImage::from_fn(90, 70, |x, y| Rgb([2 * x as u8, 3 * y as u8, 9]))));
+    for (name, bytes) in files {
+        let data = bytes.windows(2).position(|w| w == [0xff, 0xda]).unwrap();
+        let markers = markers(&bytes);
+        let mut refused = 0;
+        for cut in data..bytes.len() - 2 {
+            let short = [&bytes[..cut], &[0xff, 0xd9]].concat();
+            let inspected = inspect(&short, &limits());
+            assert_eq!(inspected.is_ok(), preview(&short, &limits()).is_ok());
+            if let Err(refusal) = inspected {
+                // Cut within the header of a scan, the end marker is taken for a part of it.
+                assert!(matches!(refusal.code(), "corrupt" | "truncated"), "{name} cut at {cut}: {refusal}");
+                refused += 1;
+                continue;
+            }
+            // What may lack is the very last unit of a scan, and whole scans of a progressive picture: it is coarser
+            // then, as its writer may have wanted it.
+            let to_end_of_scan = markers.iter().filter_map(|end| (end + 1).checked_sub(cut)).min().unwrap();
+            assert!(to_end_of_scan < 30, "{name} cut at {cut} is taken, {to_end_of_scan} bytes before a scan ends");
+        }
+        assert!(refused > (bytes.len() - data) / 3, "{name}: {refused}");
+    }
+    let refusal = {
+        let bytes = stored("baseline-444.jpg");
+        inspect(&[&bytes[..bytes.len() - 60], &[0xff, 0xd9]].concat(), &limits()).unwrap_err()
+    };
+    assert!(refusal.to_string().contains("its data end at row 16 of 40"), "{refusal}");
+}

@@ -7,6 +7,7 @@
 //! What lives here knows nothing about AWS or tasks; it draws and writes files.
 
 mod draw;
+mod hostile;
 mod numbers;
 mod set;
 
@@ -18,6 +19,7 @@ use draw::draw;
 use numbers::Numbers;
 
 pub use draw::Shape;
+pub use hostile::{HostileFile, SECRET, Verdict, hostile, worst_accepted};
 pub use set::{Annotator, Duplicate, GoodPicture, RefusedFile, SampleSet, write_sample_set};
 
 /// Side of the pictures of [`numbered`], in pixels.

@@ -4,7 +4,7 @@ use lambel_core::{AccountName, Actor, Audience, ClientId, OperatorId, TeamName};
 
 use crate::error::{Error, Result};
 
-/// What somebody may do: the groups of the user pool.
+/// What somebody may do: the groups of a person, the scopes of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Makes tasks and reads their results.
@@ -22,6 +22,15 @@ impl Role {
             "clients" => Some(Self::Client),
             "operators" => Some(Self::Operator),
             "admins" => Some(Self::Admin),
+            _ => None,
+        }
+    }
+
+    /// The role that a scope stands for. Only machines have such scopes, and none of them makes an admin.
+    pub fn of_scope(scope: &str) -> Option<Self> {
+        match scope {
+            "lambel/tasks" => Some(Self::Client),
+            "lambel/labels" => Some(Self::Operator),
             _ => None,
         }
     }
@@ -58,7 +67,7 @@ pub fn group_of_team(team: &TeamName) -> String {
 }
 
 impl Caller {
-    /// A caller by the `sub` of their token and the roles of their groups.
+    /// A caller by the `sub` of their token and the roles that it gives them.
     pub fn new(subject: impl Into<String>, roles: impl IntoIterator<Item = Role>) -> Self {
         Self { subject: subject.into(), roles: roles.into_iter().collect(), name: None, teams: Vec::new() }
     }

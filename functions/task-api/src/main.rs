@@ -19,6 +19,7 @@ async fn main() -> Result<(), Error> {
         user_pool_id: setting("USER_POOL_ID")?,
         user_pool_client_id: setting("USER_POOL_CLIENT_ID")?,
         sign_in_endpoint: aws.sign_in_endpoint(),
+        token_endpoint: setting("MACHINE_SIGN_IN_ENDPOINT").ok().map(|address| aws.token_endpoint(address)),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let (store, clock) = (Arc::new(store), Arc::new(SystemClock));

@@ -8,28 +8,38 @@ use serde_json::Value;
 use tokio::process::Command;
 
 /// Somebody at a terminal, in a home of their own.
-struct Terminal {
-    home: PathBuf,
+pub(crate) struct Terminal {
+    pub(crate) home: PathBuf,
     api: String,
 }
 
 impl Terminal {
-    fn new(cloud: &Cloud) -> Result<Self> {
+    pub(crate) fn new(cloud: &Cloud) -> Result<Self> {
         let home = env::temp_dir().join(format!("lambel-cli-{}", uuid::Uuid::now_v7()));
         fs::create_dir_all(&home)?;
         Ok(Self { home, api: cloud.api_url.clone() })
     }
 
-    async fn run(&self, words: &[&str], password: &str) -> Result<Output> {
+    /// The command, ready to be run.
+    pub(crate) fn command(&self, words: &[&str]) -> Result<Command> {
         let program = env::var("LAMBEL_BIN").context("LAMBEL_BIN is not set: `cargo xtask test` sets it")?;
         let mut command = Command::new(program);
         command.args(words).arg("--json").env("LAMBEL_HOME", &self.home).env("LAMBEL_API", &self.api);
-        Ok(command.env("LAMBEL_PASSWORD", password).output().await?)
+        Ok(command)
+    }
+
+    async fn run(&self, words: &[&str], password: &str) -> Result<Output> {
+        Ok(self.command(words)?.env("LAMBEL_PASSWORD", password).output().await?)
     }
 
     /// A command that must end with this exit code; what it printed, as JSON Lines.
-    async fn lambel(&self, code: i32, words: &[&str]) -> Result<Vec<Value>> {
-        let output = self.run(words, "").await?;
+    pub(crate) async fn lambel(&self, code: i32, words: &[&str]) -> Result<Vec<Value>> {
+        self.lambel_with(code, words, &[]).await
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) async fn lambel_with(&self, code: i32, words: &[&str], with: &[(&str, &str)]) -> Result<Vec<Value>> {
+        let output = self.command(words)?.envs(with.iter().copied()).output().await?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.code() == Some(code), "{words:?}: {}: {said}", output.status);
         let text = String::from_utf8(output.stdout)?;

@@ -1,8 +1,10 @@
 //! Who may do what, and what an upload address is good for.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use lambel_core::api::{Claim, CreateTask, FileGrant, Grant, Header, PolicyFields};
-use lambel_system_tests::{Cloud, pictures};
+use lambel_system_tests::{Cloud, pictures, wait_for};
 use reqwest::{Method, StatusCode, header};
 use serde_json::json;
 
@@ -102,6 +104,14 @@ async fn an_upload_address_takes_exactly_what_was_announced() -> Result<()> {
     let same_length: Vec<u8> = bytes.iter().map(|byte| byte ^ 1).collect();
     let longer = [bytes.clone(), vec![0]].concat();
     let longer_length = Some(("content-length", longer.len().to_string()));
+    let altered = |from: &str, to: &str| {
+        let changed = url.replacen(from, to, 1);
+        assert_ne!(changed, url, "the address has {from}");
+        changed
+    };
+    let longer_life = altered("X-Amz-Expires=900", "X-Amz-Expires=90000");
+    let other_signature = altered("X-Amz-Signature=", "X-Amz-Signature=0");
+    let unsigned_header = altered("content-type%3B", "");
     let another_key = url.replacen(&task.to_string(), "another-key", 1);
     let refused = [
         ("other bytes", put(&url, None, same_length).await),
@@ -109,6 +119,9 @@ async fn an_upload_address_takes_exactly_what_was_announced() -> Result<()> {
         ("another type", put(&url, Some(("content-type", "text/html".to_owned())), bytes.clone()).await),
         ("another file", put(&url, Some(("content-length", other.len().to_string())), other.clone()).await),
         ("another key", put(&another_key, None, bytes.clone()).await),
+        ("a longer life", put(&longer_life, None, bytes.clone()).await),
+        ("another signature", put(&other_signature, None, bytes.clone()).await),
+        ("a header that is not signed", put(&unsigned_header, None, bytes.clone()).await),
     ];
     for (what, answer) in refused {
         // Some are refused before an answer comes: the connection is closed on a body that is too long.
@@ -116,8 +129,28 @@ async fn an_upload_address_takes_exactly_what_was_announced() -> Result<()> {
             assert!(answer.status().is_client_error(), "{what}: {}", answer.status());
         }
     }
-    assert_eq!(put(&url, None, bytes).await?.status(), StatusCode::OK);
+    assert_eq!(put(&url, None, bytes.clone()).await?.status(), StatusCode::OK);
+    let second: Vec<u8> = bytes.iter().rev().copied().collect();
+    let answer = put(&url, None, second).await?;
+    assert!(answer.status().is_client_error(), "a second, different body: {}", answer.status());
     Ok(())
+}
+
+/// The address that `task-api` signs says 900 seconds, see above. This one says a second.
+#[tokio::test]
+async fn an_upload_address_ends() -> Result<()> {
+    let cloud = Cloud::running()?;
+    let config = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12()).load().await;
+    let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+    let life = aws_sdk_s3::presigning::PresigningConfig::expires_in(Duration::from_secs(1))?;
+    let put = aws_sdk_s3::Client::from_conf(config).put_object().bucket(&cloud.uploads_bucket_name).key("ends");
+    let signed = put.content_length(1).presigned(life).await?;
+    let http = reqwest::Client::new();
+    wait_for("the address ends", || async {
+        let answer = http.put(signed.uri()).header("content-length", "1").body("x").send().await?;
+        Ok((answer.status() == StatusCode::FORBIDDEN).then_some(()))
+    })
+    .await
 }
 
 #[tokio::test]

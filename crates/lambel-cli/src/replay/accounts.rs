@@ -4,12 +4,12 @@ use std::{collections::HashMap, fs::File, path::Path};
 
 use lambel_client::{Session, SignIn};
 use lambel_core::api::PublicConfig;
-use rand::RngExt;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    admin::{Group, Pool},
+    admin::{Group, Life, Pool},
     exit::{Exit, Failure, Outcome},
+    password,
 };
 
 /// The most characters of an annotator's name in a user name.
@@ -67,8 +67,8 @@ impl Accounts {
         let password = match self {
             Self::Listed(accounts) => accounts.get(annotator).map(|(_, password)| password.clone()).unwrap_or_default(),
             Self::Made(pool) => {
-                let password = random_password();
-                pool.ensure_account(&username, &password, &[Group::Operators])
+                let password = password::random(40);
+                pool.ensure_account(&username, &password, Life::Lasting, &[Group::Operators])
                     .await
                     .map_err(|failure| failure.about(format!("the account `{username}`")))?;
                 password
@@ -92,12 +92,6 @@ fn username_for(annotator: &str) -> String {
     format!("replay-{name}~{}", hex::encode(&Sha256::digest(annotator)[..6]))
 }
 
-/// A password that nobody will know, with something of everything that a pool may ask for.
-fn random_password() -> String {
-    let random: String = rand::rng().sample_iter(rand::distr::Alphanumeric).take(40).map(char::from).collect();
-    format!("Aa1-{random}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,12 +103,6 @@ mod tests {
         let different: std::collections::BTreeSet<_> = names.iter().collect();
         assert_eq!(different.len(), names.len(), "{names:?}");
         assert!(names.iter().all(|name| name.is_ascii() && name.len() <= 128));
-    }
-
-    #[test]
-    fn passwords_are_long_and_never_the_same() {
-        let (a, b) = (random_password(), random_password());
-        assert!(a.len() == 44 && a != b);
     }
 
     #[test]

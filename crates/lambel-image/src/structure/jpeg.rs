@@ -3,11 +3,9 @@
 use image::metadata::Orientation;
 
 use super::{Layout, Walk, check_size, orientation};
-use crate::limits::MAX_SCANS;
+use crate::limits::{MAX_SCANS, MAX_SEGMENTS};
 use crate::{Format, Limits, Refusal};
 
-/// Most segments between SOI and EOI. Metadata comes in pieces of 64 KB; a large file has some hundred.
-const MAX_SEGMENTS: u64 = 10_000;
 /// Memory for a row of blocks and the Huffman tables.
 const OVERHEAD: u64 = 4 << 20;
 
@@ -85,10 +83,11 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
             }
             // The colour profile and Adobe's note on the colour space are needed to paint the picture.
             0xe2 if data.starts_with(b"ICC_PROFILE\0") => {}
-            0xee if data.starts_with(b"Adobe") => {}
-            // Comments, IPTC, XMP, further pictures, and whatever makers of cameras invent.
-            0xe0..=0xef | 0xfe => has_metadata = true,
-            _ => {}
+            0xee if data.starts_with(b"Adobe") && data.len() == 12 => {}
+            // The tables.
+            0xc4 | 0xdb | 0xdd => {}
+            // Comments, IPTC, XMP, further pictures, and whatever makers of cameras invent or nobody knows.
+            _ => has_metadata = true,
         }
     }
     Err(Refusal::TooManyParts { parts: "segments".to_owned(), limit: MAX_SEGMENTS })
@@ -114,6 +113,9 @@ fn frame_header(walk: &Walk<'_>, marker: u8, data: &[u8], limits: &Limits) -> Re
     };
     let width = u32::from(u16::from_be_bytes([w1, w0]));
     let height = u32::from(u16::from_be_bytes([h1, h0]));
+    if height == 0 && width > 0 {
+        return Err(Refusal::UnsupportedFormat { found: "a JPEG that tells its height at the end".to_owned() });
+    }
     check_size(Format::Jpeg, width, height, limits)?;
     if precision != 8 {
         return Err(Refusal::UnsupportedFormat { found: format!("a JPEG with {precision} bits a sample") });
@@ -124,6 +126,12 @@ fn frame_header(walk: &Walk<'_>, marker: u8, data: &[u8], limits: &Limits) -> Re
     let samplings: Vec<_> = components.chunks_exact(3).map(|c| (u64::from(c[1] >> 4), u64::from(c[1] & 15))).collect();
     if samplings.iter().any(|(h, v)| !(1..=4).contains(h) || !(1..=4).contains(v)) {
         return Err(walk.corrupt("its header has impossible sampling factors"));
+    }
+    // No camera samples colour more finely than brightness, or in thirds, and the decoder cannot do it.
+    let finest = samplings.iter().fold((1, 1), |finest, s| (finest.0.max(s.0), finest.1.max(s.1)));
+    let in_thirds = samplings.iter().any(|(h, v)| *h == 3 || *v == 3);
+    if count > 1 && (samplings.first() != Some(&finest) || in_thirds) {
+        return Err(Refusal::UnsupportedFormat { found: "a JPEG with an unusual sampling of colours".to_owned() });
     }
     Ok(Frame { width, height, progressive: marker == 0xc2, samplings })
 }
@@ -161,8 +169,10 @@ fn layout(frame: &Frame, split_components: bool, orientation: Orientation, has_m
     };
     let channels = frame.samplings.len() as u64;
     let shown = if channels == 1 { 1 } else { 3 };
-    // Only the luminance of a colour picture is computed to check it; see `decode`.
-    let checked = if channels == 4 { 3 } else { 1 };
+    // Only the luminance of a colour picture is computed to check it; see `decode`. Where colours are sampled less often
+    // downwards but not across, as in a photograph that was turned without decoding, the decoder miscounts then.
+    let in_grey = h_max >= v_max;
+    let checked = if channels == 4 || (channels == 3 && !in_grey) { 3 } else { 1 };
     Layout {
         format: Format::Jpeg,
         width: frame.width,
@@ -170,6 +180,8 @@ fn layout(frame: &Frame, split_components: bool, orientation: Orientation, has_m
         orientation,
         has_metadata,
         end,
+        data_end: end,
+        check_in_grey: in_grey,
         memory_to_check: coefficients + pixels * checked + OVERHEAD,
         memory_to_show: coefficients + pixels * shown + OVERHEAD,
     }

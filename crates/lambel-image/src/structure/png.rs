@@ -3,7 +3,7 @@
 use image::metadata::Orientation;
 
 use super::{Layout, Walk, check_size, orientation};
-use crate::limits::MAX_CHUNKS;
+use crate::limits::{MAX_CHUNKS, PLAIN_ICC};
 use crate::{Format, Limits, Refusal};
 
 /// Memory for the rows that the decoder keeps and for its own tables.
@@ -39,7 +39,10 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
         checksum(&mut walk, checked_from)?;
         match &kind {
             b"IHDR" => return Err(walk.corrupt("it has two headers")),
-            b"IDAT" => has_data = true,
+            b"IDAT" => {
+                has_data = true;
+                found.data_end = walk.at - 4;
+            }
             b"IEND" if !has_data => return Err(walk.corrupt("it has no picture data")),
             b"IEND" => {
                 found.end = walk.at;
@@ -56,9 +59,17 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
                     found.orientation = orientation(data);
                 }
             }
-            // These say how the picture is to be painted, nothing about where and by whom it was taken.
-            b"PLTE" | b"tRNS" | b"gAMA" | b"cHRM" | b"sRGB" | b"iCCP" | b"sBIT" | b"bKGD" | b"hIST" | b"pHYs"
-            | b"sPLT" | b"cICP" | b"mDCV" | b"cLLI" => {}
+            // These say how the picture is to be painted, nothing about where and by whom it was taken, as long as
+            // they are no longer than that takes.
+            b"PLTE" | b"tRNS" | b"hIST" if length <= 768 => {}
+            b"gAMA" if length == 4 => {}
+            b"cHRM" if length == 32 => {}
+            b"sRGB" if length == 1 => {}
+            b"pHYs" if length == 9 => {}
+            b"sBIT" | b"cICP" if length <= 4 => {}
+            b"bKGD" | b"cLLI" if length <= 8 => {}
+            b"mDCV" if length == 24 => {}
+            b"iCCP" if length <= PLAIN_ICC => {}
             // Text, times, and whatever programs invent.
             _ => found.has_metadata = true,
         }
@@ -93,6 +104,8 @@ fn sizes(width: u32, height: u32, depth: u8, color: u8, interlace: u8) -> Layout
         orientation: Orientation::NoTransforms,
         has_metadata: false,
         end: 0,
+        data_end: 0,
+        check_in_grey: false,
         memory_to_check: rows,
         memory_to_show: rows + whole,
     }

@@ -3,7 +3,7 @@
 use image::metadata::Orientation;
 
 use super::{Layout, Walk, check_size, orientation};
-use crate::limits::MAX_CHUNKS;
+use crate::limits::{LOSSLESS_WEBP_SIDE, MAX_CHUNKS};
 use crate::{Format, Limits, Refusal};
 
 /// Memory for the decoder's tables.
@@ -23,6 +23,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
     let mut frames = 0;
     let mut animated = false;
     let mut alpha = false;
+    let mut profile = false;
     let mut has_metadata = false;
     let mut turned = None;
     let mut chunks = 0;
@@ -44,7 +45,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
                 canvas = Some((width, height));
             }
             b"VP8 " if picture.is_none() => {
-                let [_, _, _, a, b, c, w0, w1, h0, h1] = walk.array()?;
+                let [t0, t1, t2, a, b, c, w0, w1, h0, h1] = walk.array()?;
                 if [a, b, c] != [0x9d, 0x01, 0x2a] {
                     return Err(walk.corrupt("its header is not one of VP8"));
                 }
@@ -52,6 +53,11 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
                 let width = u32::from(u16::from_le_bytes([w0, w1]) & 0x3fff);
                 let height = u32::from(u16::from_le_bytes([h0, h1]) & 0x3fff);
                 check_size(Format::WebP, width, height, limits)?;
+                // The decoder would take memory for the whole picture before it notices.
+                let first_part = u32::from_le_bytes([t0, t1, t2, 0]) >> 5;
+                if (first_part as usize).saturating_add(10) > length {
+                    return Err(walk.corrupt("its data are shorter than they say"));
+                }
                 picture = Some((width, height, true));
             }
             b"VP8L" if picture.is_none() => {
@@ -62,7 +68,12 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
                 }
                 let width = (header & 0x3fff) + 1;
                 let height = (header >> 14 & 0x3fff) + 1;
-                check_size(Format::WebP, width, height, limits)?;
+                check_size(
+                    Format::WebP,
+                    width,
+                    height,
+                    &Limits { side: limits.side.min(LOSSLESS_WEBP_SIDE), ..*limits },
+                )?;
                 picture = Some((width, height, false));
             }
             b"VP8X" | b"VP8 " | b"VP8L" => return Err(walk.corrupt("it holds two pictures")),
@@ -71,14 +82,14 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
                 animated = true;
                 frames += 1;
             }
-            b"ALPH" => alpha = true,
-            b"ICCP" => {}
+            b"ALPH" if !alpha => alpha = true,
+            b"ICCP" if !profile => profile = true,
             b"EXIF" => {
                 has_metadata = true;
                 let data = walk.take(length)?;
                 turned.get_or_insert_with(|| orientation(data));
             }
-            // XMP and whatever programs invent.
+            // XMP, what comes twice, and whatever programs invent.
             _ => has_metadata = true,
         }
         let read = walk.at - starts_at;
@@ -116,6 +127,8 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Layout, Refusal> {
         orientation: turned.unwrap_or(Orientation::NoTransforms),
         has_metadata,
         end,
+        data_end: end,
+        check_in_grey: false,
         memory_to_check: memory,
         memory_to_show: memory,
     })
