@@ -366,3 +366,35 @@ async fn a_pause_in_the_middle_of_a_claim_leaves_no_lease() {
         assert!((1..60).contains(&refused), "{refused}: some pauses came before the end of the claim, some after");
     }
 }
+
+/// The same for a claim that names no task and takes from several: being told of the pause at a later one must not leave
+/// behind what was leased in an earlier one.
+#[tokio::test]
+async fn a_pause_in_the_middle_of_a_claim_of_several_tasks_leaves_no_lease() {
+    for before in ["first", "has been there"] {
+        let mut refused = 0;
+        for turns in 0..80 {
+            let world = World::new();
+            let tasks = [world.task(None, 1, 3).await, world.task(None, 1, 3).await, world.task(None, 1, 3).await];
+            let anna = operator("anna");
+            if before != "first" {
+                let subtasks = world.claim(&anna, tasks[0], 1).await.unwrap();
+                let subtasks = subtasks.into_iter().map(|image| LeaseRef { task: tasks[0], image }).collect();
+                world.operators.give_back(&anna, &ReturnLeases { subtasks }).await.unwrap();
+            }
+            let pause = async {
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+                world.supervisors.pause(&admin(), &id_of("anna"), &PauseOperator::default()).await.unwrap();
+            };
+            let claim = world.operators.claim(&anna, &Claim { task: None, count: 9 });
+            let (claimed, ()) = tokio::join!(claim, pause);
+            refused += u32::from(matches!(claimed, Err(Error::Paused)));
+            for task in tasks {
+                assert_eq!(world.live_leases(task, "anna").await, 0, "{before}, after {turns} turns");
+            }
+        }
+        assert!((1..80).contains(&refused), "{refused}: some pauses came before the end of the claim, some after");
+    }
+}

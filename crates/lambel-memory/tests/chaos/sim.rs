@@ -12,6 +12,7 @@ use std::{
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -43,6 +44,8 @@ use lambel_service::{
     tasks::Tasks,
     validate::Validator,
 };
+
+use tokio::runtime::Runtime;
 
 use crate::{
     flaws::{Flaw, Flawed},
@@ -409,6 +412,29 @@ struct Operator {
     last: Option<Vec<SubmittedVote>>,
 }
 
+/// Pictures are decoded on another thread. How fast it is must not decide anything: it does nothing while a call is
+/// polled, and has done everything before the next step.
+struct Decoders {
+    go: mpsc::Sender<()>,
+}
+
+impl Decoders {
+    /// Keeps the thread busy with waiting.
+    fn hold(runtime: &Runtime) -> Self {
+        let (go, wait) = mpsc::channel();
+        drop(runtime.spawn_blocking(move || wait.recv()));
+        Self { go }
+    }
+
+    /// Lets the thread do what it was given. It takes its work in order, so an empty piece of work is done last.
+    fn run(self, runtime: &Runtime) {
+        let (done, wait) = mpsc::channel();
+        drop(runtime.spawn_blocking(move || done.send(())));
+        drop(self.go);
+        let _ = wait.recv();
+    }
+}
+
 struct Sim {
     options: Options,
     chance: Chance,
@@ -432,7 +458,7 @@ struct Sim {
     copies: Vec<Operators>,
     publisher: Arc<Publisher>,
     progress: Progress,
-    runtime: Option<tokio::runtime::Runtime>,
+    runtime: Runtime,
     people: Vec<Operator>,
     /// When a resumption of an operator was last under way.
     resumed: BTreeMap<OperatorId, u64>,
@@ -544,7 +570,7 @@ impl Sim {
             late,
             clock,
             copies,
-            runtime: Some(runtime),
+            runtime,
             resumed: BTreeMap::new(),
             model: Model::default(),
             running: Vec::new(),
@@ -1061,13 +1087,13 @@ impl Sim {
         let place = self.chance.below(self.running.len());
         self.model.step += 1;
         let running = &mut self.running[place];
-        let decodes = running.call.decodes();
+        let decoders = running.call.decodes().then(|| Decoders::hold(&self.runtime));
         let polled = {
-            let _runtime = self.runtime.as_ref().map(|runtime| runtime.enter());
+            let _runtime = self.runtime.enter();
             running.job.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         };
-        if decodes {
-            self.wait_for_decoders();
+        if let Some(decoders) = decoders {
+            decoders.run(&self.runtime);
         }
         self.drain()?;
         match polled {
@@ -1091,16 +1117,6 @@ impl Sim {
                     None => Ok(()),
                 }
             }
-        }
-    }
-
-    /// Pictures are decoded on another thread. Whether it is done must not depend on how fast the machine is: it is
-    /// always done before the next step. The thread takes its work in order, so an empty piece of work is done last.
-    fn wait_for_decoders(&self) {
-        let (done, wait) = std::sync::mpsc::channel();
-        if let Some(runtime) = &self.runtime {
-            drop(runtime.spawn_blocking(move || done.send(())));
-            let _ = wait.recv();
         }
     }
 
