@@ -43,6 +43,15 @@ enum Known {
     Nothing,
 }
 
+/// A pause that somebody was told of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pause {
+    /// The step at which the last call that said so began. What had been leased by then it has taken back.
+    began: u64,
+    /// The step at which the first such call was answered: from here on nothing more is handed out.
+    answered: u64,
+}
+
 /// The key of a vote.
 pub(crate) type VoteKey = (TaskId, ImageId, OperatorId);
 
@@ -67,12 +76,10 @@ pub(crate) struct Model {
     attempts: BTreeMap<VoteKey, Vec<Attempt>>,
     /// Leases that operators were told of.
     told: BTreeMap<VoteKey, Timestamp>,
-    /// Operators who are paused for certain, and since which step.
-    pub(crate) paused: BTreeMap<OperatorId, u64>,
-    /// Of those, who had a claim under way that failed, or was struck dead, after the pause. What it had leased by then
-    /// stays leased until the lease ends, or until they are paused again: nobody was told of it, and nobody else could
-    /// take it back.
-    pub(crate) left_behind: BTreeSet<OperatorId>,
+    /// Operators who are paused for certain, and since when.
+    pub(crate) paused: BTreeMap<OperatorId, Pause>,
+    /// The step at which a claim of an operator last failed, or died.
+    failed_claims: BTreeMap<OperatorId, u64>,
     /// The ids under which something was announced, by what it is about.
     announced: BTreeMap<(TaskId, Option<ImageId>), BTreeSet<String>>,
     /// What was uploaded, and so must be recorded.
@@ -218,6 +225,9 @@ impl Model {
             let live = after.leases.values().filter(|until| **until > now).count();
             ensure(live <= wanted, || format!("{name}: {live} live leases, and only {wanted} votes wanted"))?;
         }
+        for (who, _) in before.leases.iter().filter(|(who, until)| after.leases.get(who) != Some(until)) {
+            self.told.remove(&(after.task, after.image, who.clone()));
+        }
         for (who, until) in &after.leases {
             if before.leases.get(who) == Some(until) {
                 continue;
@@ -225,7 +235,7 @@ impl Model {
             ensure(after.state == SubtaskState::Open, || format!("{name}: leased to {who} while {:?}", after.state))?;
             ensure(!before.votes.contains_key(who), || format!("{name}: leased to {who}, who has voted on it"))?;
             if let Some(paused) = self.paused.get(who) {
-                let in_flight = claiming_since(who).is_some_and(|began| began <= *paused);
+                let in_flight = claiming_since(who).is_some_and(|began| began <= paused.answered);
                 ensure(in_flight, || format!("{name}: leased to {who}, who is paused"))?;
             }
             self.granted.insert((after.task, after.image, who.clone(), *until));
@@ -293,7 +303,7 @@ impl Model {
     pub(crate) fn handed(&mut self, who: &OperatorId, answer: &ClaimAnswer, began: u64, now: Timestamp) -> Check {
         // Where there is no task to look at, a claim is answered with nothing, whoever asks.
         if let Some(paused) = self.paused.get(who).filter(|_| !answer.subtasks.is_empty()) {
-            ensure(began <= *paused, || format!("{who} is paused, and a claim of theirs was answered"))?;
+            ensure(began <= paused.answered, || format!("{who} is paused, and a claim of theirs was answered"))?;
         }
         for handed in &answer.subtasks {
             let key = (handed.task, handed.image, who.clone());
@@ -303,33 +313,40 @@ impl Model {
             ensure(voted.is_none(), || format!("{who} was handed {}, on which they had voted", handed.image))?;
             let lease = (handed.task, handed.image, who.clone(), handed.lease_until);
             ensure(self.granted.contains(&lease), || format!("{who} was handed {} without a lease", handed.image))?;
+            // What a claim at the same time has given back, or a pause has taken back, is no lease any more.
             let record = self.records.get(&(handed.task, handed.image));
-            let live = record.is_some_and(|record| record.live_lease(who, now).is_some());
-            // Leases in a task that is over are nobody's concern.
-            let over = self.tasks[&handed.task].state.is_final();
-            ensure(!live || over || !self.paused.contains_key(who), || {
-                format!("{who} is paused, and was handed {} with a live lease", handed.image)
-            })?;
-            self.told.insert(key, handed.lease_until);
+            if record.and_then(|record| record.live_lease(who, now)) == Some(handed.lease_until) {
+                self.told.insert(key, handed.lease_until);
+            }
         }
         Ok(())
     }
 
-    /// A claim that began at `began` has failed, or died.
-    pub(crate) fn claim_failed(&mut self, who: &OperatorId, began: u64) {
-        if self.paused.get(who).is_some_and(|paused| began <= *paused) {
-            self.left_behind.insert(who.clone());
+    /// A claim has failed, or died.
+    pub(crate) fn claim_failed(&mut self, who: &OperatorId) {
+        self.failed_claims.insert(who.clone(), self.step);
+    }
+
+    /// An operator was paused by a call that began at `began`, and whoever did it was told so. `doubt` says that
+    /// somebody else was letting them work again at the same time.
+    pub(crate) fn pause_acknowledged(&mut self, who: &OperatorId, began: u64, doubt: bool) {
+        if !doubt {
+            let answered = self.paused.get(who).map_or(self.step, |earlier| earlier.answered);
+            self.paused.insert(who.clone(), Pause { began, answered });
         }
     }
 
-    /// An operator was paused, and whoever did it was told so. `doubt` says that somebody else was letting them work
-    /// again at the same time.
-    pub(crate) fn pause_acknowledged(&mut self, who: &OperatorId, doubt: bool) {
-        // Pausing again mends it.
-        self.left_behind.remove(who);
-        if !doubt {
-            self.paused.entry(who.clone()).or_insert(self.step);
-        }
+    /// Whether an operator was paused for certain when a call began.
+    pub(crate) fn paused_before(&self, who: &OperatorId, began: u64) -> bool {
+        self.paused.get(who).is_some_and(|pause| pause.answered < began)
+    }
+
+    /// Whether an operator must hold nothing: they are paused, and no claim of theirs has failed or died since the
+    /// pause began. What such a claim had leased by then stays leased until the lease ends, or until they are paused
+    /// again: nobody was told of it, and nobody else could take it back.
+    pub(crate) fn must_hold_nothing(&self, who: &OperatorId) -> bool {
+        let failed = self.failed_claims.get(who).copied();
+        self.paused.get(who).is_some_and(|pause| failed.is_none_or(|failed| failed < pause.began))
     }
 
     /// Whether a client's change that was acknowledged is in what the trail must say.
@@ -406,7 +423,7 @@ impl Model {
                 ensure(!done, || format!("task {}: done, and never completed", task.id))?;
             }
         }
-        for (task, image, who) in self.told.keys().filter(|(_, _, who)| self.paused.contains_key(who)) {
+        for (task, image, who) in self.told.keys().filter(|(_, _, who)| self.must_hold_nothing(who)) {
             let live = self.records.get(&(*task, *image)).and_then(|record| record.live_lease(who, now));
             let over = self.tasks[task].state.is_final();
             ensure(live.is_none() || over, || format!("{who} is paused, and holds {task}/{image}"))?;

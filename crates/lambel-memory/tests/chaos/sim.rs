@@ -1155,7 +1155,6 @@ impl Sim {
     fn ended(&mut self, running: Running, done: Option<Done>) -> Check {
         let Running { number, call, began, .. } = running;
         let now = self.clock.now();
-        let paused_before = |model: &Model, who: &OperatorId| model.paused.get(who).is_some_and(|step| *step < began);
         match (call, done) {
             (Call::Create, Some(Done::Create(Ok(view)))) => {
                 let there = self.model.tasks.contains_key(&view.task);
@@ -1205,7 +1204,7 @@ impl Sim {
             (Call::Claim { operator, copy }, failed) => {
                 // Who is told that they are paused has given back what they had.
                 if !matches!(failed, Some(Done::Claim(Err(Error::Paused)))) {
-                    self.model.claim_failed(&operator_id(operator), began);
+                    self.model.claim_failed(&operator_id(operator));
                 }
                 if let Some(Done::Claim(Err(error))) = &failed {
                     self.note(format_args!("#{number} {}: {error}", operator_name(operator)));
@@ -1216,7 +1215,7 @@ impl Sim {
             }
             (Call::Vote { operator, votes, .. }, Some(Done::Vote(Ok(answer)))) => {
                 let who = operator_id(operator);
-                let paused = paused_before(&self.model, &who);
+                let paused = self.model.paused_before(&who, began);
                 self.ensure(!paused, number, "votes of somebody who is paused were taken")?;
                 let mut what = String::new();
                 for ((key, given), receipt) in votes.into_iter().zip(&answer.votes) {
@@ -1251,7 +1250,7 @@ impl Sim {
                 let who = operator_id(operator);
                 // A resumption that ran beside it has begun after `began`, or is still under way.
                 let doubt = self.resumed_since(began, &who);
-                self.model.pause_acknowledged(&who, doubt);
+                self.model.pause_acknowledged(&who, began, doubt);
                 self.note(format_args!("#{number} {who} is paused{}", if doubt { ", perhaps" } else { "" }));
                 Ok(())
             }
@@ -1405,8 +1404,7 @@ impl Sim {
                 });
                 let held = held.count();
                 let over = task.is_none_or(|task| task.state.is_final());
-                let must_be_free = self.model.paused.contains_key(&who) && !self.model.left_behind.contains(&who);
-                if held > 0 && !over && must_be_free {
+                if held > 0 && !over && self.model.must_hold_nothing(&who) {
                     return Err(format!("{who} is paused, and holds {held} leases"));
                 }
             }
