@@ -1,18 +1,18 @@
 //! Tables that are wrong on purpose. The checks of the runs have to find each of these.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
 use lambel_core::{
     AnnouncedFile, AuditEntry, ClientId, Counts, FileName, ImageId, OperatorId, Standing, Subtask, Task, TaskId,
-    Timestamp, Vote, ring::Stretch, subtask::Cast,
+    Timestamp, Vote, event::{Event, NewSubtasks}, ring::Stretch, subtask::Cast,
 };
-use lambel_memory::{MemoryStore, faults::Chance};
+use lambel_memory::{MemoryMessages, MemoryStore, faults::Chance};
 use lambel_service::ports::{
-    Announcement, CastError, Closing, Desk, Desks, FilePlace, Store, StoreResult, Trail,
+    Announcement, CastError, Closing, Desk, Desks, FilePlace, Messages, Store, StoreResult, Trail,
 };
 
 /// What is wrong.
@@ -22,6 +22,8 @@ pub(crate) enum Flaw {
     LeaseWithoutCondition,
     /// A delivery that comes again counts again.
     CountsRedeliveries,
+    /// A close that comes again counts its votes again.
+    CountsClosesTwice,
     /// A vote is acknowledged and, now and then, not written.
     ForgetsVotes,
     /// Records are acknowledged and, now and then, not written.
@@ -36,16 +38,23 @@ pub(crate) enum Flaw {
     HidesVotes,
     /// A task is replaced whatever has become of it.
     ReplacesBlindly,
-    /// A vote on a decided record is put among those that count.
+    /// A vote that came after the decision is said to count.
     CountsLateVotes,
     /// Names can stand for two images.
     TakesNamesTwice,
+    /// A message is acknowledged and, now and then, not sent.
+    LosesNewSubtasks,
+    /// Events are acknowledged and, now and then, not published.
+    LosesEvents,
+    /// An event gets a new id each time it is published.
+    AnnouncesUnderNewIds,
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::LeaseWithoutCondition,
         Self::CountsRedeliveries,
+        Self::CountsClosesTwice,
         Self::ForgetsVotes,
         Self::ForgetsRecords,
         Self::ClosesOnOldVotes,
@@ -55,6 +64,9 @@ impl Flaw {
         Self::ReplacesBlindly,
         Self::CountsLateVotes,
         Self::TakesNamesTwice,
+        Self::LosesNewSubtasks,
+        Self::LosesEvents,
+        Self::AnnouncesUnderNewIds,
     ];
 }
 
@@ -67,13 +79,13 @@ pub(crate) struct Flawed {
 
 struct State {
     chance: Chance,
-    /// Images that were counted once too often, by task.
-    counted: BTreeSet<(TaskId, ImageId, u64)>,
+    /// What was counted too often: accepted images, votes.
+    surplus: BTreeMap<TaskId, (u64, u64)>,
 }
 
 impl Flawed {
     pub(crate) fn new(inner: Arc<MemoryStore>, flaw: Flaw, seed: u64) -> Self {
-        Self { inner, flaw, state: Mutex::new(State { chance: Chance::new(seed), counted: BTreeSet::new() }) }
+        Self { inner, flaw, state: Mutex::new(State { chance: Chance::new(seed), surplus: BTreeMap::new() }) }
     }
 
     /// Whether the flaw shows now, one time out of `of`.
@@ -117,7 +129,9 @@ impl Store for Flawed {
     async fn counts(&self, task: &Task) -> StoreResult<Counts> {
         let mut counts = self.inner.counts(task).await?;
         let state = self.state.lock().unwrap();
-        counts.accepted += state.counted.iter().filter(|(of, ..)| *of == task.id).count() as u64;
+        let (accepted, votes) = state.surplus.get(&task.id).copied().unwrap_or_default();
+        counts.accepted += accepted;
+        counts.votes += votes;
         Ok(counts)
     }
 
@@ -156,11 +170,8 @@ impl Store for Flawed {
         }
         let new = self.inner.record(task, subtasks).await?;
         if self.flaw == Flaw::CountsRedeliveries {
-            let mut state = self.state.lock().unwrap();
-            for subtask in subtasks.iter().filter(|s| s.refusal.is_none() && !new.contains(&s.image)) {
-                let more = state.counted.len() as u64;
-                state.counted.insert((task.id, subtask.image, more));
-            }
+            let again = subtasks.iter().filter(|s| s.refusal.is_none() && !new.contains(&s.image)).count();
+            self.state.lock().unwrap().surplus.entry(task.id).or_default().0 += again as u64;
         }
         Ok(new)
     }
@@ -234,7 +245,13 @@ impl Store for Flawed {
 
     async fn close(&self, task: &Task, closings: &[Closing], now: Timestamp) -> StoreResult<Vec<bool>> {
         if self.flaw != Flaw::ClosesOnOldVotes {
-            return self.inner.close(task, closings, now).await;
+            let closed = self.inner.close(task, closings, now).await?;
+            if self.flaw == Flaw::CountsClosesTwice {
+                let again = closings.iter().zip(&closed).filter(|(_, closed)| !**closed);
+                let votes: usize = again.map(|(closing, _)| closing.seen.votes.len()).sum();
+                self.state.lock().unwrap().surplus.entry(task.id).or_default().1 += votes as u64;
+            }
+            return Ok(closed);
         }
         let mut fresh = closings.to_vec();
         for closing in &mut fresh {
@@ -267,5 +284,49 @@ impl Store for Flawed {
 
     async fn count_request(&self, caller: &str, window: u64) -> StoreResult<u32> {
         self.inner.count_request(caller, window).await
+    }
+}
+
+/// Queues and topics with one flaw in front of good ones.
+pub(crate) struct FlawedMessages {
+    inner: Arc<MemoryMessages>,
+    flaw: Flaw,
+    chance: Mutex<Chance>,
+}
+
+impl FlawedMessages {
+    pub(crate) fn new(inner: Arc<MemoryMessages>, flaw: Flaw, seed: u64) -> Self {
+        Self { inner, flaw, chance: Mutex::new(Chance::new(seed)) }
+    }
+
+    fn draw(&self) -> u64 {
+        self.chance.lock().unwrap().draw()
+    }
+}
+
+#[async_trait]
+impl Messages for FlawedMessages {
+    async fn send_new_subtasks(&self, body: &NewSubtasks) -> StoreResult<()> {
+        if self.flaw == Flaw::LosesNewSubtasks && self.draw().is_multiple_of(8) {
+            return Ok(());
+        }
+        self.inner.send_new_subtasks(body).await
+    }
+
+    async fn publish(&self, events: &[Event]) -> StoreResult<()> {
+        if self.flaw == Flaw::LosesEvents && self.draw().is_multiple_of(8) {
+            return Ok(());
+        }
+        let mut events = events.to_vec();
+        if self.flaw == Flaw::AnnouncesUnderNewIds {
+            for event in &mut events {
+                let new = self.draw();
+                match event {
+                    Event::Subtask(_, envelope) => envelope.id = format!("{}/{new}", envelope.id),
+                    Event::Task(_, envelope) => envelope.id = format!("{}/{new}", envelope.id),
+                }
+            }
+        }
+        self.inner.publish(&events).await
     }
 }

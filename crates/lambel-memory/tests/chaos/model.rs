@@ -3,7 +3,10 @@
 //! The model looks at every change of every record as it happens ([`Model::observe`]), at every answer that a caller
 //! gets, and at everything together when all is quiet ([`Model::check_quiet`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use lambel_core::{
     AuditEntry, Counts, Deed, ImageId, OperatorId, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp,
@@ -14,8 +17,52 @@ use lambel_core::{
 };
 use lambel_service::publish::Change;
 
-/// A finding, in words.
-pub(crate) type Check<T = ()> = Result<T, String>;
+/// Something that must not be.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    pub(crate) kind: Kind,
+    pub(crate) text: String,
+}
+
+/// What a finding is about, as far as the figures tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// A vote was acknowledged, and is not there.
+    VoteLost,
+    /// A vote was acknowledged twice as one that is new, or is there without having been given.
+    VoteDoubled,
+    /// The counters differ from the records.
+    CountersOff,
+    /// One thing was announced under two ids.
+    AnnouncedTwice,
+    /// All else.
+    Other,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::VoteLost, Self::VoteDoubled, Self::CountersOff, Self::AnnouncedTwice, Self::Other];
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::VoteLost => "acknowledged votes lost",
+            Self::VoteDoubled => "votes doubled",
+            Self::CountersOff => "counters off",
+            Self::AnnouncedTwice => "announced under two ids",
+            Self::Other => "anything else",
+        })
+    }
+}
+
+impl From<String> for Finding {
+    fn from(text: String) -> Self {
+        Self { kind: Kind::Other, text }
+    }
+}
+
+pub(crate) type Check<T = ()> = Result<T, Finding>;
 
 /// One vote of one operator on one image, as somebody tried to give it.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +121,8 @@ pub(crate) struct Model {
     /// Every lease that was ever written.
     granted: BTreeSet<(TaskId, ImageId, OperatorId, Timestamp)>,
     attempts: BTreeMap<VoteKey, Vec<Attempt>>,
+    /// Votes of which somebody was told that they count as the operator's first.
+    counted: BTreeSet<VoteKey>,
     /// Leases that operators were told of.
     told: BTreeMap<VoteKey, Timestamp>,
     /// Operators who are paused for certain, and since when.
@@ -90,6 +139,8 @@ pub(crate) struct Model {
     pub(crate) acknowledged: u64,
     /// Comparisons of a vote that must be there with what is there.
     pub(crate) votes_checked: u64,
+    /// Comparisons of a task's counters with its records.
+    pub(crate) recounts: u64,
     /// Quiet moments.
     pub(crate) quiets: u64,
     /// Tasks that were completed.
@@ -99,7 +150,11 @@ pub(crate) struct Model {
 }
 
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Check {
-    if holds { Ok(()) } else { Err(what()) }
+    ensure_of(Kind::Other, holds, what)
+}
+
+fn ensure_of(kind: Kind, holds: bool, what: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(Finding { kind, text: what() }) }
 }
 
 /// The rule of the majority, once more, as simply as it can be said.
@@ -162,7 +217,7 @@ impl Model {
                     TaskState::Cancelled => "task-cancelled",
                     _ if after.images != known.images => "task-sealed",
                     _ if after.audience != known.audience => "audience-changed",
-                    _ => return Err(format!("task {id}: changed in nothing")),
+                    _ => return Err(format!("task {id}: changed in nothing").into()),
                 }
             }
         };
@@ -214,11 +269,11 @@ impl Model {
             let decision = after.decision.map(|decision| (decision.label.map(|label| label.0), decision.dispute));
             match expected(task, &after.votes) {
                 Expected::Decided(label, dispute) if decision == Some((label, dispute)) => {}
-                _ => return Err(format!("{name}: decision {decision:?} does not follow from {:?}", after.votes)),
+                _ => return Err(format!("{name}: decision {decision:?} does not follow from {:?}", after.votes).into()),
             }
         }
-        ensure(before.votes.keys().all(|who| after.votes.contains_key(who)), || format!("{name}: a vote is gone"))?;
-        ensure(before.late.keys().all(|who| after.late.contains_key(who)), || format!("{name}: a late vote is gone"))?;
+        ensure_of(Kind::VoteLost, before.votes.keys().all(|who| after.votes.contains_key(who)), || format!("{name}: a vote is gone"))?;
+        ensure_of(Kind::VoteLost, before.late.keys().all(|who| after.late.contains_key(who)), || format!("{name}: a late vote is gone"))?;
         if after.state == SubtaskState::Open
             && let Expected::Open { wanted } = expected(task, &after.votes)
         {
@@ -268,7 +323,7 @@ impl Model {
         ensure(consistent, || format!("{} was announced as something that it is not", event.id()))?;
         let ids = self.announced.entry(key).or_default();
         ids.insert(event.id().to_owned());
-        ensure(ids.len() == 1, || format!("announced under several ids: {ids:?}"))
+        ensure_of(Kind::AnnouncedTwice, ids.len() == 1, || format!("announced under several ids: {ids:?}"))
     }
 
     /// A vote was sent.
@@ -278,7 +333,13 @@ impl Model {
     }
 
     /// The sender of votes, sent at `began`, has heard of one, or died.
-    pub(crate) fn heard(&mut self, key: &VoteKey, answer: Answer, began: u64, outcome: Option<(VoteOutcome, Option<&str>)>) {
+    pub(crate) fn heard(
+        &mut self,
+        key: &VoteKey,
+        answer: Answer,
+        began: u64,
+        outcome: Option<(VoteOutcome, Option<&str>)>,
+    ) -> Check {
         let step = self.step;
         let known = match outcome {
             Some((VoteOutcome::Counted | VoteOutcome::Replaced | VoteOutcome::Unchanged, _)) => Known::Counts,
@@ -297,6 +358,10 @@ impl Model {
         if known != Known::Nothing && known != Known::Perhaps {
             self.told.remove(key);
         }
+        let first = !matches!(outcome, Some((VoteOutcome::Counted, _))) || self.counted.insert(key.clone());
+        ensure_of(Kind::VoteDoubled, first, || {
+            format!("{}/{}: two votes of {} were acknowledged as their first", key.0, key.1, key.2)
+        })
     }
 
     /// An operator was handed work by a claim that began at `began`.
@@ -355,7 +420,8 @@ impl Model {
     }
 
     /// The counters of a task against its records.
-    pub(crate) fn check_counts(&self, task: TaskId, counts: &Counts) -> Check {
+    pub(crate) fn check_counts(&mut self, task: TaskId, counts: &Counts) -> Check {
+        self.recounts += 1;
         let mut recount = Counts::default();
         for record in self.records_of(task) {
             match record.state {
@@ -369,7 +435,7 @@ impl Model {
             }
             recount.votes += record.votes.len() as u64;
         }
-        ensure(recount == *counts, || format!("task {task}: counted {counts:?}, there are {recount:?}"))
+        ensure_of(Kind::CountersOff, recount == *counts, || format!("task {task}: counted {counts:?}, there are {recount:?}"))
     }
 
     /// The trail of a task against the changes that were seen.
@@ -443,7 +509,7 @@ impl Model {
         for ((task, image), record) in &self.records {
             for who in record.votes.keys().chain(record.late.keys()) {
                 let asked = self.attempts.contains_key(&(*task, *image, who.clone()));
-                ensure(asked, || format!("{task}/{image}: a vote of {who}, who never gave one"))?;
+                ensure_of(Kind::VoteDoubled, asked, || format!("{task}/{image}: a vote of {who}, who never gave one"))?;
             }
         }
         let step = self.step;
@@ -456,7 +522,7 @@ impl Model {
                 let last = acknowledged.iter().map(|attempt| attempt.began).max();
                 self.votes_checked += u64::from(last.is_some());
                 let Some(found) = found else {
-                    ensure(last.is_none(), || format!("{task}/{image}: LOST an acknowledged {kind} of {who}"))?;
+                    ensure_of(Kind::VoteLost, last.is_none(), || format!("{task}/{image}: LOST an acknowledged {kind} of {who}"))?;
                     continue;
                 };
                 // What is there was given by an attempt that no acknowledged one came after.
@@ -465,7 +531,7 @@ impl Model {
                         && attempt.answer == found
                         && last.is_none_or(|last| attempt.ended >= last)
                 });
-                ensure(explained, || {
+                ensure_of(Kind::VoteLost, explained, || {
                     format!("{task}/{image}: the {kind} of {who} is {found:?}, out of {attempts:?}")
                 })?;
             }

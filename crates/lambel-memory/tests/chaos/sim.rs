@@ -48,8 +48,8 @@ use lambel_service::{
 use tokio::runtime::Runtime;
 
 use crate::{
-    flaws::{Flaw, Flawed},
-    model::{Check, Model, VoteKey},
+    flaws::{Flaw, Flawed, FlawedMessages},
+    model::{Check, Finding, Kind, Model, VoteKey},
 };
 
 /// One run. The same options play the same run.
@@ -108,9 +108,12 @@ pub(crate) struct Tally {
     pub(crate) crashes: u64,
     pub(crate) acknowledged: u64,
     pub(crate) votes_checked: u64,
+    pub(crate) recounts: u64,
     pub(crate) quiets: u64,
     pub(crate) decided: u64,
     pub(crate) completed: u64,
+    /// Runs that have found something, by what it was.
+    pub(crate) findings: BTreeMap<Kind, u64>,
     pub(crate) polls: u64,
     /// A number that two runs share only if they went the same way.
     pub(crate) fingerprint: u64,
@@ -134,6 +137,10 @@ impl Tally {
         self.crashes += other.crashes;
         self.acknowledged += other.acknowledged;
         self.votes_checked += other.votes_checked;
+        self.recounts += other.recounts;
+        for (kind, count) in &other.findings {
+            *self.findings.entry(*kind).or_default() += count;
+        }
         self.quiets += other.quiets;
         self.decided += other.decided;
         self.completed += other.completed;
@@ -152,16 +159,16 @@ impl fmt::Display for Tally {
         for (fault, count) in &self.faults {
             writeln!(f, "    {:<24}{count:>10}", fault.to_string())?;
         }
-        writeln!(
-            f,
-            "votes acknowledged {}, looked for {} times: lost 0, doubled 0",
-            self.acknowledged, self.votes_checked
-        )?;
-        write!(
-            f,
-            "quiet moments {}: counters off 0; decisions {}, completions {}",
-            self.quiets, self.decided, self.completed
-        )
+        writeln!(f, "votes acknowledged: {}, each looked for again, {} times", self.acknowledged, self.votes_checked)?;
+        writeln!(f, "counters compared with the records: {} times", self.recounts)?;
+        writeln!(f, "quiet moments: {}", self.quiets)?;
+        writeln!(f, "decisions: {}, tasks completed: {}", self.decided, self.completed)?;
+        write!(f, "found:")?;
+        for kind in Kind::ALL {
+            let count = self.findings.get(&kind).copied().unwrap_or_default();
+            write!(f, "\n    {:<28}{count:>6}", kind.to_string())?;
+        }
+        Ok(())
     }
 }
 
@@ -171,14 +178,16 @@ pub(crate) struct Failure {
     pub(crate) options: Options,
     /// Calls begun until then.
     pub(crate) ops: u32,
-    pub(crate) what: String,
+    pub(crate) what: Finding,
     /// What happened last.
     pub(crate) log: Vec<String>,
+    /// What the run had counted until then.
+    pub(crate) tally: Tally,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.what)?;
+        writeln!(f, "{}", self.what.text)?;
         writeln!(f, "The last steps, of {} calls:", self.ops)?;
         for line in &self.log {
             writeln!(f, "    {line}")?;
@@ -210,13 +219,14 @@ pub(crate) fn try_run(options: &Options) -> Result<Tally, Box<Failure>> {
     outcome.map_err(|what| {
         let options = options.clone();
         let log = sim.log.iter().cloned().collect();
-        Box::new(Failure { options, ops: sim.ops, what, log })
+        let tally = sim.tally();
+        Box::new(Failure { options, ops: sim.ops, what, log, tally })
     })?;
     Ok(sim.tally())
 }
 
 /// Looks for a smaller run that fails too.
-fn shrink(mut failure: Box<Failure>) -> Box<Failure> {
+pub(crate) fn shrink(mut failure: Box<Failure>) -> Box<Failure> {
     let mut tries = 60;
     loop {
         let now = failure.options.clone();
@@ -324,6 +334,11 @@ impl Call {
             Self::Hear { .. } => "hear events",
             Self::Sweep => "sweep",
         }
+    }
+
+    /// Whether it may change the counters.
+    fn counts(&self) -> bool {
+        matches!(self, Self::Validate { .. } | Self::Claim { .. } | Self::Vote { .. } | Self::Sweep)
     }
 
     /// Whether it may decode pictures, on another thread.
@@ -536,7 +551,11 @@ impl Sim {
         let uploads = Arc::new(MemoryObjects::default());
         let objects: SharedObjects = Arc::new(FaultyObjects::new(uploads.clone(), faults.clone()));
         let outbox = Arc::new(MemoryMessages::default());
-        let late = Arc::new(FaultyMessages::new(outbox.clone(), faults.clone()));
+        let queues: SharedMessages = match options.flaw {
+            None => outbox.clone(),
+            Some(flaw) => Arc::new(FlawedMessages::new(outbox.clone(), flaw, options.seed)),
+        };
+        let late = Arc::new(FaultyMessages::new(queues, faults.clone()));
         let clock = Arc::new(ManualClock::new());
         let copies =
             (0..2).map(|_| Operators::new(store.clone(), objects.clone(), clock.clone())).collect::<Vec<_>>();
@@ -594,6 +613,8 @@ impl Sim {
             crashes: self.crashes,
             acknowledged: self.model.acknowledged,
             votes_checked: self.model.votes_checked,
+            recounts: self.model.recounts,
+            findings: BTreeMap::new(),
             quiets: self.model.quiets,
             decided: self.model.decided,
             completed: self.model.completed,
@@ -1153,6 +1174,9 @@ impl Sim {
 
     /// A call has ended, by an answer or by its death.
     fn ended(&mut self, running: Running, done: Option<Done>) -> Check {
+        if running.call.counts() {
+            self.check_counts()?;
+        }
         let Running { number, call, began, .. } = running;
         let now = self.clock.now();
         match (call, done) {
@@ -1221,7 +1245,7 @@ impl Sim {
                 for ((key, given), receipt) in votes.into_iter().zip(&answer.votes) {
                     let _ = write!(what, " {}={:?}", short(&key.1), receipt.outcome);
                     let Some(given) = given else { continue };
-                    self.model.heard(&key, given, began, Some((receipt.outcome, receipt.code.as_deref())));
+                    self.model.heard(&key, given, began, Some((receipt.outcome, receipt.code.as_deref())))?;
                     self.people[operator].hand.retain(|place| *place != (key.0, key.1));
                 }
                 self.note(format_args!("#{number} {who} hears{what}"));
@@ -1237,7 +1261,7 @@ impl Sim {
                 for (key, given) in votes {
                     let Some(given) = given else { continue };
                     let outcome = refused.then_some((lambel_core::api::VoteOutcome::Refused, None));
-                    self.model.heard(&key, given, began, outcome);
+                    self.model.heard(&key, given, began, outcome)?;
                 }
                 Ok(())
             }
@@ -1306,7 +1330,7 @@ impl Sim {
     }
 
     fn ensure(&self, holds: bool, number: u32, what: &str) -> Check {
-        if holds { Ok(()) } else { Err(format!("#{number}: {what}")) }
+        if holds { Ok(()) } else { Err(format!("#{number}: {what}").into()) }
     }
 
     // Quiet moments, and the end.
@@ -1330,7 +1354,7 @@ impl Sim {
             }
             rounds += 1;
             if rounds > 2_000 {
-                return Err("deliveries never come to an end".to_owned());
+                return Err("deliveries never come to an end".to_owned().into());
             }
             if rounds % 8 == 0 {
                 self.release();
@@ -1379,11 +1403,10 @@ impl Sim {
         let mut stored = BTreeMap::new();
         for task in &tasks {
             stored.extend(self.memory.all_subtasks(task.id).into_iter().map(|s| ((s.task, s.image), s)));
-            let counts = self.now(self.plain.counts(task)).unwrap();
-            self.model.check_counts(task.id, &counts)?;
             let trail = self.trail(&Trail::Task(task.id));
             self.model.check_trail(task.id, &trail)?;
         }
+        self.check_counts()?;
         self.model.check_quiet(&stored, now)?;
         let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
         for operator in 0..self.options.operators {
@@ -1394,7 +1417,7 @@ impl Sim {
             for (task, desk) in desks {
                 let live = desk.leases.values().filter(|until| **until > now).count();
                 if live > 100 {
-                    return Err(format!("{who} has {live} live leases in one task"));
+                    return Err(format!("{who} has {live} live leases in one task").into());
                 }
                 // The record may list what was taken back in the meantime, by a claim that had read it before. What is
                 // held is what the subtask says.
@@ -1405,9 +1428,19 @@ impl Sim {
                 let held = held.count();
                 let over = task.is_none_or(|task| task.state.is_final());
                 if held > 0 && !over && self.model.must_hold_nothing(&who) {
-                    return Err(format!("{who} is paused, and holds {held} leases"));
+                    return Err(format!("{who} is paused, and holds {held} leases").into());
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Transactions happen at once here, so there is none in flight between two steps.
+    fn check_counts(&mut self) -> Check {
+        let tasks: Vec<Task> = self.model.tasks.values().cloned().collect();
+        for task in tasks {
+            let counts = self.now(self.plain.counts(&task)).unwrap();
+            self.model.check_counts(task.id, &counts)?;
         }
         Ok(())
     }
@@ -1469,7 +1502,7 @@ impl Sim {
         }
         self.check()?;
         match goes_on(self).first() {
-            Some(task) => Err(format!("task {} never came to its end: {:?}", task.id, task.state)),
+            Some(task) => Err(format!("task {} never came to its end: {:?}", task.id, task.state).into()),
             None => self.check_results(),
         }
     }
@@ -1484,7 +1517,7 @@ impl Sim {
                 let page = page?;
                 for row in page.rows {
                     if rows.insert(row.name.clone(), row.image).is_some() {
-                        return Err(format!("{}: `{}` is twice in the results", task.id, row.name));
+                        return Err(format!("{}: `{}` is twice in the results", task.id, row.name).into());
                     }
                 }
                 match page.next {
@@ -1495,7 +1528,7 @@ impl Sim {
             let granted = self.model.names.iter().filter(|((of, _), _)| *of == task.id);
             for ((_, name), image) in granted {
                 if rows.get(name) != Some(image) {
-                    return Err(format!("{}: `{name}` is not in the results as it was granted", task.id));
+                    return Err(format!("{}: `{name}` is not in the results as it was granted", task.id).into());
                 }
             }
         }
