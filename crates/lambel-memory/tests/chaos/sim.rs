@@ -219,7 +219,8 @@ pub(crate) fn try_run(options: &Options) -> Result<Tally, Box<Failure>> {
     outcome.map_err(|what| {
         let options = options.clone();
         let log = sim.log.iter().cloned().collect();
-        let tally = sim.tally();
+        let mut tally = sim.tally();
+        tally.findings.insert(what.kind, 1);
         Box::new(Failure { options, ops: sim.ops, what, log, tally })
     })?;
     Ok(sim.tally())
