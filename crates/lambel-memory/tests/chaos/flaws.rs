@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use lambel_core::{
-    AnnouncedFile, AuditEntry, ClientId, Counts, FileName, ImageId, OperatorId, Standing, Subtask, Task, TaskId,
+    AnnouncedFile, AuditEntry, ClientId, Counts, FileName, ImageId, OperatorId, Standing, Subtask, SubtaskState, Task, TaskId,
     Timestamp, Vote, event::{Event, NewSubtasks}, ring::Stretch, subtask::Cast,
 };
 use lambel_memory::{MemoryMessages, MemoryStore, faults::Chance};
@@ -42,6 +42,8 @@ pub(crate) enum Flaw {
     CountsLateVotes,
     /// Names can stand for two images.
     TakesNamesTwice,
+    /// The list of active tasks is, now and then, one in which they are missing.
+    MissesTasks,
     /// A message is acknowledged and, now and then, not sent.
     LosesNewSubtasks,
     /// Events are acknowledged and, now and then, not published.
@@ -51,7 +53,7 @@ pub(crate) enum Flaw {
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::LeaseWithoutCondition,
         Self::CountsRedeliveries,
         Self::CountsClosesTwice,
@@ -64,6 +66,7 @@ impl Flaw {
         Self::ReplacesBlindly,
         Self::CountsLateVotes,
         Self::TakesNamesTwice,
+        Self::MissesTasks,
         Self::LosesNewSubtasks,
         Self::LosesEvents,
         Self::AnnouncesUnderNewIds,
@@ -113,6 +116,9 @@ impl Store for Flawed {
     }
 
     async fn active_tasks(&self, after: Option<TaskId>, limit: u32) -> StoreResult<(Vec<Task>, Option<TaskId>)> {
+        if self.shows(Flaw::MissesTasks, 2) {
+            return Ok((Vec::new(), None));
+        }
         self.inner.active_tasks(after, limit).await
     }
 
@@ -255,7 +261,9 @@ impl Store for Flawed {
         }
         let mut fresh = closings.to_vec();
         for closing in &mut fresh {
-            if let Some(current) = self.current(task, closing.seen.image).await? {
+            if let Some(current) = self.current(task, closing.seen.image).await?
+                && current.state == SubtaskState::Open
+            {
                 closing.seen = current;
             }
         }

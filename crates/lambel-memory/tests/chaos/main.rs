@@ -78,24 +78,26 @@ fn the_same_seed_plays_the_same_run() {
 }
 
 /// Runs that it may take to find a flaw.
-const FEW: u64 = 30;
+const FEW: u64 = 60;
 
-/// A flaw is found, and what is found says what is wrong.
-fn finds(flaw: Flaw, words: &[&str]) {
-    let failures = (0..FEW).filter_map(|seed| try_run(&Options { flaw: Some(flaw), ..Options::of(seed) }).err());
-    let found: Vec<_> = failures.map(|failure| (failure.options.seed, failure.ops, failure.what)).collect();
-    let (seed, ops, first) = found.first().unwrap_or_else(|| panic!("{flaw:?} was not found"));
-    println!("{flaw:?}: found by {} of {FEW} seeds, first by seed {seed} at call {ops}: {}", found.len(), first.text);
-    let said = |word: &&&str| !found.iter().any(|(_, _, what)| what.text.contains(**word));
-    assert_eq!(words.iter().find(said), None, "{flaw:?} shows in {found:#?}");
+/// A flaw is found within few runs, and what is found says what is wrong.
+fn finds(flaw: Flaw, words: &str) {
+    for seed in 0..FEW {
+        let Err(failure) = try_run(&Options { flaw: Some(flaw), ..Options::of(seed) }) else { continue };
+        println!("{flaw:?}: seed {seed}, call {}: {}", failure.ops, failure.what.text);
+        if failure.what.text.contains(words) {
+            return;
+        }
+    }
+    panic!("in {FEW} runs nobody has said of {flaw:?} that \"{words}\"");
 }
 
 /// One test for each flaw, with what the checks must say of it.
 macro_rules! flaws_are_found {
-    ($($name:ident: $flaw:ident says $($words:literal),+;)+) => {
+    ($($name:ident: $flaw:ident says $words:literal;)+) => {
         $(#[test]
         fn $name() {
-            finds(Flaw::$flaw, &[$($words),+]);
+            finds(Flaw::$flaw, $words);
         })+
 
         #[test]
@@ -111,13 +113,14 @@ flaws_are_found! {
     votes_that_count_again_are_found: CountsClosesTwice says "counted Counts";
     votes_that_are_forgotten_are_found: ForgetsVotes says "LOST an acknowledged vote";
     records_that_are_forgotten_are_found: ForgetsRecords says "uploaded, and never recorded";
-    decisions_on_old_votes_are_found: ClosesOnOldVotes says "counted Counts", "does not follow from";
-    leases_that_cannot_be_given_back_are_found: KeepsLeases says "is paused, and holds";
+    decisions_on_old_votes_are_found: ClosesOnOldVotes says "does not follow from";
+    leases_that_cannot_be_given_back_are_found: KeepsLeases says "given back, and is still there";
     leases_that_are_not_there_are_found: LeasesNothing says "without a lease";
     votes_that_claims_do_not_see_are_found: HidesVotes says "who has voted on it";
     tasks_that_are_replaced_blindly_are_found: ReplacesBlindly says "it was over";
-    late_votes_that_are_said_to_count_are_found: CountsLateVotes says "the vote of";
+    late_votes_that_are_said_to_count_are_found: CountsLateVotes says "acknowledged as their first";
     names_for_two_images_are_found: TakesNamesTwice says "a name was granted for two images";
+    tasks_that_are_missing_in_their_list_are_found: MissesTasks says "is paused, and holds";
     new_subtasks_that_get_lost_are_found: LosesNewSubtasks says "never opened";
     events_that_get_lost_are_found: LosesEvents says "announced under 0 ids";
     events_with_another_id_each_time_are_found: AnnouncesUnderNewIds says "announced under several ids";

@@ -405,9 +405,9 @@ const WISHES: [(Wish, u32); 19] = [
     (Wish::Read, 4),
     (Wish::Claim, 30),
     (Wish::Vote, 45),
-    (Wish::GiveBack, 5),
+    (Wish::GiveBack, 6),
     (Wish::Forget, 2),
-    (Wish::Pause, 1),
+    (Wish::Pause, 3),
     (Wish::Resume, 6),
     (Wish::Validate, 10),
     (Wish::Open, 10),
@@ -426,6 +426,8 @@ struct Operator {
     /// What they have voted on, or tried to.
     voted: Vec<(TaskId, ImageId)>,
     last: Option<Vec<SubmittedVote>>,
+    /// The step at which a claim of theirs last ended.
+    claim_ended: Option<u64>,
 }
 
 /// Pictures are decoded on another thread. How fast it is must not decide anything: it does nothing while a call is
@@ -1175,6 +1177,9 @@ impl Sim {
 
     /// A call has ended, by an answer or by its death.
     fn ended(&mut self, running: Running, done: Option<Done>) -> Check {
+        if let Call::Claim { operator, .. } = running.call {
+            self.people[operator].claim_ended = Some(self.model.step);
+        }
         if running.call.counts() {
             self.check_counts()?;
         }
@@ -1269,7 +1274,17 @@ impl Sim {
             (Call::GiveBack { operator, leases }, Some(Done::GiveBack(true))) => {
                 let given = |place: &(TaskId, ImageId)| leases.iter().any(|l| (l.task, l.image) == *place);
                 self.people[operator].hand.retain(|place| !given(place));
-                Ok(())
+                // A claim at the same time may have taken it again.
+                let who = operator_id(operator);
+                let claims = |running: &Running| matches!(running.call, Call::Claim { operator: of, .. } if of == operator);
+                let claimed = self.people[operator].claim_ended.is_some_and(|ended| ended >= began)
+                    || self.running.iter().any(claims);
+                let held = |lease: &LeaseRef| {
+                    let record = self.model.records.get(&(lease.task, lease.image));
+                    record.is_some_and(|record| record.leases.contains_key(&who))
+                };
+                let gone = claimed || !leases.iter().any(held);
+                self.ensure(gone, number, "a lease was given back, and is still there")
             }
             (Call::Pause { operator }, Some(Done::Pause(Ok(())))) => {
                 let who = operator_id(operator);
