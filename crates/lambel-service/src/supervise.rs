@@ -1,10 +1,8 @@
 //! What an admin does about operators: pause them, let them work again, see who did so.
 
-use std::collections::HashSet;
-
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
-    AuditEntry, Deed, ImageId, OperatorId, Standing, Task, TaskId,
+    AuditEntry, Deed, OperatorId, Standing, Task, TaskId,
     api::{AuditPage, OperatorView, PageQuery, PauseOperator},
     limits,
 };
@@ -117,19 +115,18 @@ impl Supervisors {
 /// Gives back every lease of an operator's record, and empties it. Says how many there were.
 async fn give_back_all(store: &SharedStore, task: &Task, mut desk: Desk) -> Result<u32> {
     let mut returned = 0;
-    let mut done: HashSet<ImageId> = HashSet::new();
     for _ in 0..TRIES {
-        let held: Vec<ImageId> = desk.leases.keys().filter(|image| !done.contains(image)).copied().collect();
-        let returns: Vec<_> = held.iter().map(|image| store.give_back(task, *image, &desk.operator)).collect();
+        let returns: Vec<_> =
+            desk.leases.keys().map(|image| store.give_back(task, *image, &desk.operator)).collect();
         let gone: Vec<bool> = stream::iter(returns).buffered(AT_ONCE).try_collect().await?;
         returned += gone.iter().filter(|gone| **gone).count() as u32;
-        done.extend(held);
         desk.leases.clear();
         desk.rev += 1;
         if store.put_desk(&desk).await? {
             return Ok(returned);
         }
-        // A claim has added to it in between: once more.
+        // A claim has changed it in between: once more, and all of it, since the claim may have leased again what was
+        // given back just now.
         match store.desks(&[task.id], &desk.operator).await?.desks.pop() {
             Some((_, fresh)) => desk = fresh,
             None => return Ok(returned),
