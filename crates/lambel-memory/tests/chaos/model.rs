@@ -406,6 +406,14 @@ impl Model {
         self.paused.get(who).is_some_and(|pause| pause.answered < began)
     }
 
+    /// Whether an operator holds a lease by which they keep others from something. What is decided, or of a task that
+    /// is over, is of no concern to anybody.
+    pub(crate) fn holds(&self, who: &OperatorId, task: TaskId, image: ImageId, now: Timestamp) -> bool {
+        let over = self.tasks.get(&task).is_none_or(|task| task.state.is_final());
+        let record = self.records.get(&(task, image)).filter(|record| !over && !record.state.is_final());
+        record.is_some_and(|record| record.live_lease(who, now).is_some())
+    }
+
     /// Whether an operator must hold nothing: they are paused, and no claim of theirs has failed or died since the
     /// pause began. What such a claim had leased by then stays leased until the lease ends, or until they are paused
     /// again: nobody was told of it, and nobody else could take it back.
@@ -490,9 +498,8 @@ impl Model {
             }
         }
         for (task, image, who) in self.told.keys().filter(|(_, _, who)| self.must_hold_nothing(who)) {
-            let live = self.records.get(&(*task, *image)).and_then(|record| record.live_lease(who, now));
-            let over = self.tasks[task].state.is_final();
-            ensure(live.is_none() || over, || format!("{who} is paused, and holds {task}/{image}"))?;
+            let held = self.holds(who, *task, *image, now);
+            ensure(!held, || format!("{who} is paused, and holds {task}/{image}"))?;
         }
         self.told.retain(|_, until| *until > now);
         let told_by_task = self.told.keys().fold(BTreeMap::<_, usize>::new(), |mut counts, (task, image, who)| {

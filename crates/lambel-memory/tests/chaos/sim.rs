@@ -1430,20 +1430,15 @@ impl Sim {
             let Desks { standing, desks } = self.now(self.memory.desks(&ids, &who)).unwrap();
             let trail = self.trail(&Trail::Operator(who.clone()));
             self.model.check_standing(&who, standing.is_paused(), &trail)?;
-            for (task, desk) in desks {
+            for (_, desk) in desks {
                 let live = desk.leases.values().filter(|until| **until > now).count();
                 if live > 100 {
                     return Err(format!("{who} has {live} live leases in one task").into());
                 }
                 // The record may list what was taken back in the meantime, by a claim that had read it before. What is
                 // held is what the subtask says.
-                let held = desk.leases.keys().filter(|image| {
-                    let subtask = self.model.records.get(&(desk.task, **image));
-                    subtask.is_some_and(|subtask| subtask.live_lease(&who, now).is_some())
-                });
-                let held = held.count();
-                let over = task.is_none_or(|task| task.state.is_final());
-                if held > 0 && !over && self.model.must_hold_nothing(&who) {
+                let held = desk.leases.keys().filter(|image| self.model.holds(&who, desk.task, **image, now)).count();
+                if held > 0 && self.model.must_hold_nothing(&who) {
                     return Err(format!("{who} is paused, and holds {held} leases").into());
                 }
             }
