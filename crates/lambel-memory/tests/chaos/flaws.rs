@@ -7,8 +7,11 @@ use std::{
 
 use async_trait::async_trait;
 use lambel_core::{
-    AnnouncedFile, AuditEntry, ClientId, Counts, FileName, ImageId, OperatorId, Standing, Subtask, SubtaskState, Task, TaskId,
-    Timestamp, Vote, event::{Event, NewSubtasks}, ring::Stretch, subtask::Cast,
+    AnnouncedFile, AuditEntry, ClientId, Counts, FileName, ImageId, OperatorId, Standing, Subtask, SubtaskState, Task,
+    TaskId, Timestamp, Vote,
+    event::{Event, NewSubtasks},
+    ring::Stretch,
+    subtask::Cast,
 };
 use lambel_memory::{MemoryMessages, MemoryStore, faults::Chance};
 use lambel_service::ports::{

@@ -7,6 +7,7 @@
 mod flaws;
 mod model;
 mod regressions;
+mod run;
 mod sim;
 
 use std::{
@@ -18,7 +19,7 @@ use std::{
 };
 
 use flaws::Flaw;
-use sim::{Options, Tally, run, shrink, try_run};
+use run::{Options, Tally, run, shrink, try_run};
 
 /// Runs of `cargo test`: together far more than 100,000 operations.
 const SEEDS: u64 = 500;

@@ -197,7 +197,9 @@ impl Model {
     fn observe_task(&mut self, before: Option<TaskState>, after: &Task) -> Check {
         let id = after.id;
         let known = self.tasks.insert(id, after.clone());
-        ensure(known.as_ref().map(|task| task.state) == before, || format!("task {id}: the stream has skipped a state"))?;
+        ensure(known.as_ref().map(|task| task.state) == before, || {
+            format!("task {id}: the stream has skipped a state")
+        })?;
         let deed = match &known {
             None => {
                 ensure(after.rev == 0 && after.state == TaskState::Open, || format!("task {id}: born as {after:?}"))?;
@@ -272,8 +274,12 @@ impl Model {
                 _ => return Err(format!("{name}: decision {decision:?} does not follow from {:?}", after.votes).into()),
             }
         }
-        ensure_of(Kind::VoteLost, before.votes.keys().all(|who| after.votes.contains_key(who)), || format!("{name}: a vote is gone"))?;
-        ensure_of(Kind::VoteLost, before.late.keys().all(|who| after.late.contains_key(who)), || format!("{name}: a late vote is gone"))?;
+        ensure_of(Kind::VoteLost, before.votes.keys().all(|who| after.votes.contains_key(who)), || {
+            format!("{name}: a vote is gone")
+        })?;
+        ensure_of(Kind::VoteLost, before.late.keys().all(|who| after.late.contains_key(who)), || {
+            format!("{name}: a late vote is gone")
+        })?;
         if after.state == SubtaskState::Open
             && let Expected::Open { wanted } = expected(task, &after.votes)
         {
@@ -372,9 +378,12 @@ impl Model {
         }
         for handed in &answer.subtasks {
             let key = (handed.task, handed.image, who.clone());
-            let voted = self.attempts.get(&key).into_iter().flatten().find(|attempt| {
-                matches!(attempt.known, Known::Counts | Known::Late) && attempt.ended < began
-            });
+            let voted = self
+                .attempts
+                .get(&key)
+                .into_iter()
+                .flatten()
+                .find(|attempt| matches!(attempt.known, Known::Counts | Known::Late) && attempt.ended < began);
             ensure(voted.is_none(), || format!("{who} was handed {}, on which they had voted", handed.image))?;
             let lease = (handed.task, handed.image, who.clone(), handed.lease_until);
             ensure(self.granted.contains(&lease), || format!("{who} was handed {} without a lease", handed.image))?;
@@ -443,7 +452,9 @@ impl Model {
             }
             recount.votes += record.votes.len() as u64;
         }
-        ensure_of(Kind::CountersOff, recount == *counts, || format!("task {task}: counted {counts:?}, there are {recount:?}"))
+        ensure_of(Kind::CountersOff, recount == *counts, || {
+            format!("task {task}: counted {counts:?}, there are {recount:?}")
+        })
     }
 
     /// The trail of a task against the changes that were seen.
@@ -477,7 +488,8 @@ impl Model {
             } else if !task.state.is_final() {
                 ensure(record.state == SubtaskState::Open, || format!("{name}: never opened"))?;
                 // The sweep looks at tasks that are sealed; in others the next claim closes what it meets.
-                let open = task.state == TaskState::Open || matches!(expected(task, &record.votes), Expected::Open { .. });
+                let open =
+                    task.state == TaskState::Open || matches!(expected(task, &record.votes), Expected::Open { .. });
                 ensure(open, || format!("{name}: decided by its votes, and nobody has closed it"))?;
             }
         }
@@ -529,7 +541,9 @@ impl Model {
                 let last = acknowledged.iter().map(|attempt| attempt.began).max();
                 self.votes_checked += u64::from(last.is_some());
                 let Some(found) = found else {
-                    ensure_of(Kind::VoteLost, last.is_none(), || format!("{task}/{image}: LOST an acknowledged {kind} of {who}"))?;
+                    ensure_of(Kind::VoteLost, last.is_none(), || {
+                        format!("{task}/{image}: LOST an acknowledged {kind} of {who}")
+                    })?;
                     continue;
                 };
                 // What is there was given by an attempt that no acknowledged one came after.
