@@ -357,7 +357,10 @@ impl Operators {
         for _ in 0..DESK_TRIES {
             let before = desk.clone();
             desk.place = place;
-            desk.leases.retain(|image, until| !gone.contains(image) && until.plus(REMEMBERED_FOR) > now);
+            // In a record that another claim of theirs has stored since, what was gone may be leased again. Where it is
+            // not, the next claim sees that it is gone.
+            let gone = |image: &ImageId| kept.first_try && gone.contains(image);
+            desk.leases.retain(|image, until| !gone(image) && until.plus(REMEMBERED_FOR) > now);
             let live = desk.leases.iter().filter(|(image, until)| **until > now && !handed.contains_key(image)).count();
             let fresh = |image: &&ImageId| !before.leases.contains_key(image);
             while live + handed.len() > limits::LIVE_LEASES
