@@ -116,8 +116,7 @@ impl Supervisors {
 async fn give_back_all(store: &SharedStore, task: &Task, mut desk: Desk) -> Result<u32> {
     let mut returned = 0;
     for _ in 0..TRIES {
-        let returns: Vec<_> =
-            desk.leases.keys().map(|image| store.give_back(task, *image, &desk.operator)).collect();
+        let returns: Vec<_> = desk.leases.keys().map(|image| store.give_back(task, *image, &desk.operator)).collect();
         let gone: Vec<bool> = stream::iter(returns).buffered(AT_ONCE).try_collect().await?;
         returned += gone.iter().filter(|gone| **gone).count() as u32;
         desk.leases.clear();

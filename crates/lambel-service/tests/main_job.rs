@@ -18,8 +18,14 @@ use lambel_memory::{
     faults::{Fault, Faults, FaultyStore, Rates},
 };
 use lambel_service::{
-    Caller, Error, Role, open::Opener, operate::Operators, ports::{Clock, ObjectKey, Store}, progress::Progress, publish::Publisher,
-    tasks::Tasks, validate::Validator,
+    Caller, Error, Role,
+    open::Opener,
+    operate::Operators,
+    ports::{Clock, ObjectKey, Store},
+    progress::Progress,
+    publish::Publisher,
+    tasks::Tasks,
+    validate::Validator,
 };
 
 /// Everything there is, in memory.

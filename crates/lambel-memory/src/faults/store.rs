@@ -27,6 +27,9 @@ pub struct FaultyStore {
     past: Mutex<Past>,
 }
 
+/// A page of a client's list of tasks: whose, from where, and how long.
+type Page = (ClientId, Option<TaskId>, u32);
+
 /// What was there some changes ago.
 #[derive(Default)]
 struct Past {
@@ -37,7 +40,7 @@ struct Past {
     /// An earlier version of records, and when it was seen.
     records: BTreeMap<(TaskId, ImageId), (u64, Subtask)>,
     /// Earlier answers to the lists of a client's tasks.
-    owned: BTreeMap<(String, Option<TaskId>, u32), (u64, Vec<Task>)>,
+    owned: BTreeMap<Page, (u64, Vec<Task>)>,
 }
 
 impl Past {
@@ -93,7 +96,7 @@ impl Store for FaultyStore {
 
     async fn tasks_of(&self, owner: &ClientId, before: Option<TaskId>, limit: u32) -> StoreResult<Vec<Task>> {
         let now = self.faults.call(Deed::Read, || self.inner.tasks_of(owner, before, limit)).await?;
-        let key = (owner.to_string(), before, limit);
+        let key = (owner.clone(), before, limit);
         let mut past = lock(&self.past);
         match past.owned.get(&key).filter(|(at, _)| past.fresh(*at)) {
             Some((_, then)) if *then != now && self.faults.strikes(Fault::StaleIndex) => Ok(then.clone()),
