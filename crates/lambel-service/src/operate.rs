@@ -101,6 +101,7 @@ impl Operators {
         let wanted = request.count as usize;
         let mut handed: Vec<Handed> = Vec::new();
         let mut all_round = true;
+        let mut paused = false;
         match request.task {
             Some(id) => {
                 let (standing, task, desk) = self.desk(id, &operator).await?;
@@ -122,13 +123,17 @@ impl Operators {
                         break;
                     }
                     let (standing, task, desk) = self.desk(task.id, &operator).await?;
-                    unpaused(&standing)?;
+                    // What was leased before this in other tasks may be too late for the pause to find it.
+                    paused = standing.is_paused();
+                    if paused {
+                        break;
+                    }
                     let fits = |task: &Task| !task.state.is_final() && caller.belongs_to(&task.audience);
                     if let Some(task) = task.filter(fits) {
                         handed.push(self.claim_in(task, desk, &operator, missing).await?);
                     }
                 }
-                if let Some(last) = more.filter(|_| missing(&handed) > 0) {
+                if let Some(last) = more.filter(|_| !paused && missing(&handed) > 0) {
                     all_round = false;
                     let mut looked = lock(&self.looked);
                     if looked.len() >= REMEMBERED_OPERATORS {
@@ -142,7 +147,10 @@ impl Operators {
         // Whoever pauses an operator writes the standing first, and then changes each of their records and takes
         // back what is on it. A claim that stores the record which it has read with the standing was before that:
         // its leases are taken back. Any other looks at the standing again.
-        if handed.iter().any(|handed| handed.missed) && self.store.standing(&operator).await?.is_paused() {
+        if !paused && handed.iter().any(|handed| handed.missed) {
+            paused = self.store.standing(&operator).await?.is_paused();
+        }
+        if paused {
             for Handed { task, subtasks, .. } in &handed {
                 let images: Vec<ImageId> = subtasks.iter().map(|(subtask, _)| subtask.image).collect();
                 let (_, _, desk) = self.desk(task.id, &operator).await?;
