@@ -20,6 +20,8 @@ pub(crate) enum Venv {
     Scan,
     /// What asks the interface good and bad things.
     Probe,
+    /// What exports of data sets are read back with.
+    Readers,
 }
 
 impl Venv {
@@ -29,6 +31,7 @@ impl Venv {
             Venv::Tools => "tools",
             Venv::Scan => "scan",
             Venv::Probe => "probe",
+            Venv::Readers => "readers",
         }
     }
 

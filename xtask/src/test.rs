@@ -21,6 +21,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let instance = Instance::test()?;
+    Venv::Readers.install()?;
     let status = deploy::on_an_empty_cloud(&instance, args.keep, |cloud, _, package| {
         let mut command = Command::new(env!("CARGO"));
         cloud.apply_to(&mut command);
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             .env("LAMBEL_CLOUD", instance.cloud_json())
             .env("LAMBEL_BIN", &package.lambel)
             .env("LAMBEL_AWS", Venv::Tools.bin("aws"))
+            .env("LAMBEL_READERS", Venv::Readers.bin("python"))
             .status()
             .context("failed to start cargo test")
     })?;

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::{Audience, ClientId, LabelSet, Policy, Shards, Subtask, SubtaskState, TaskId, Timestamp, limits};
 
 /// Where a task stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskState {
     /// Images may still be announced. Labelling goes on already.

@@ -1,8 +1,10 @@
 //! The ports of Lambel in memory: for tests, which need no cloud and can look at everything.
 //!
 //! [`conformance`] is the suite that holds these adapters and those of `lambel-aws` to one meaning.
+//! [`faults`] puts failures in front of any ports.
 
 pub mod conformance;
+pub mod faults;
 mod store;
 
 use std::{

@@ -101,6 +101,7 @@ impl Operators {
         let wanted = request.count as usize;
         let mut handed: Vec<Handed> = Vec::new();
         let mut all_round = true;
+        let mut paused = false;
         match request.task {
             Some(id) => {
                 let (standing, task, desk) = self.desk(id, &operator).await?;
@@ -122,13 +123,17 @@ impl Operators {
                         break;
                     }
                     let (standing, task, desk) = self.desk(task.id, &operator).await?;
-                    unpaused(&standing)?;
+                    // What was leased before this in other tasks may be too late for the pause to find it.
+                    paused = standing.is_paused();
+                    if paused {
+                        break;
+                    }
                     let fits = |task: &Task| !task.state.is_final() && caller.belongs_to(&task.audience);
                     if let Some(task) = task.filter(fits) {
                         handed.push(self.claim_in(task, desk, &operator, missing).await?);
                     }
                 }
-                if let Some(last) = more.filter(|_| missing(&handed) > 0) {
+                if let Some(last) = more.filter(|_| !paused && missing(&handed) > 0) {
                     all_round = false;
                     let mut looked = lock(&self.looked);
                     if looked.len() >= REMEMBERED_OPERATORS {
@@ -142,7 +147,10 @@ impl Operators {
         // Whoever pauses an operator writes the standing first, and then changes each of their records and takes
         // back what is on it. A claim that stores the record which it has read with the standing was before that:
         // its leases are taken back. Any other looks at the standing again.
-        if handed.iter().any(|handed| handed.missed) && self.store.standing(&operator).await?.is_paused() {
+        if !paused && handed.iter().any(|handed| handed.missed) {
+            paused = self.store.standing(&operator).await?.is_paused();
+        }
+        if paused {
             for Handed { task, subtasks, .. } in &handed {
                 let images: Vec<ImageId> = subtasks.iter().map(|(subtask, _)| subtask.image).collect();
                 let (_, _, desk) = self.desk(task.id, &operator).await?;
@@ -310,10 +318,8 @@ impl Operators {
         now: Timestamp,
     ) -> Result<Vec<(Subtask, Timestamp)>> {
         let leases = free.into_iter().map(|subtask| async move {
-            // Left over from a claim that was stopped before it could answer: theirs already.
-            if let Some(until) = subtask.live_lease(operator, now) {
-                return Ok(Some((subtask, until)));
-            }
+            // Also where the record shows a live lease of theirs, left over from a claim that was stopped: it may
+            // have been read late, and they may have voted since.
             let won = self.store.lease(task, &subtask, operator, until, now).await?;
             Ok::<_, Error>(won.then_some((subtask, until)))
         });
@@ -322,7 +328,8 @@ impl Operators {
     }
 
     /// Stores the operator's record after a claim. If a claim at the same time has made the live leases too many,
-    /// the surplus is taken out of `handed`: it is to be given back.
+    /// the surplus is taken out of `handed`: it is to be given back. What is `gone` is taken off as it was read: a
+    /// claim at the same time may have leased it again.
     async fn keep(
         &self,
         desk: &mut Desk,
@@ -332,10 +339,12 @@ impl Operators {
         now: Timestamp,
     ) -> Result<Kept> {
         let mut kept = Kept { surplus: Vec::new(), first_try: true };
+        let read = desk.leases.clone();
         for _ in 0..DESK_TRIES {
             let before = desk.clone();
             desk.place = place;
-            desk.leases.retain(|image, until| !gone.contains(image) && until.plus(REMEMBERED_FOR) > now);
+            let is_gone = |image: &ImageId, until: &Timestamp| gone.contains(image) && read.get(image) == Some(until);
+            desk.leases.retain(|image, until| !is_gone(image, until) && until.plus(REMEMBERED_FOR) > now);
             let live = desk.leases.iter().filter(|(image, until)| **until > now && !handed.contains_key(image)).count();
             let fresh = |image: &&ImageId| !before.leases.contains_key(image);
             while live + handed.len() > limits::LIVE_LEASES

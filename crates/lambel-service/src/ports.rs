@@ -132,8 +132,9 @@ pub trait Store: Send + Sync {
     /// A client's tasks, the newest first, from before `before`. May lag behind by a moment.
     async fn tasks_of(&self, owner: &ClientId, before: Option<TaskId>, limit: u32) -> StoreResult<Vec<Task>>;
 
-    /// The tasks that are open or sealed, the oldest first, from behind `after`. May lag behind by a moment. The
-    /// id is that of the last row, where there may be more behind it.
+    /// The tasks that are open or sealed, the oldest first, from behind `after`. The id is that of the last row,
+    /// where there may be more behind it. Whoever is paused must hold nothing afterwards, so a task that is there
+    /// must not be missed.
     async fn active_tasks(&self, after: Option<TaskId>, limit: u32) -> StoreResult<(Vec<Task>, Option<TaskId>)>;
 
     /// Replaces a task by what it has become, if its `rev` is still the one before. False if it is not. In the

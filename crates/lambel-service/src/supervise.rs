@@ -1,7 +1,5 @@
 //! What an admin does about operators: pause them, let them work again, see who did so.
 
-use std::collections::HashSet;
-
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
     AuditEntry, Deed, ImageId, OperatorId, Standing, Task, TaskId,
@@ -118,13 +116,12 @@ impl Supervisors {
 /// Gives back every lease of an operator's record, and empties it. Says how many there were.
 async fn give_back_all(store: &SharedStore, task: &Task, mut desk: Desk) -> Result<u32> {
     let mut returned = 0;
-    let mut done: HashSet<ImageId> = HashSet::new();
     for _ in 0..TRIES {
-        let held: Vec<ImageId> = desk.leases.keys().filter(|image| !done.contains(image)).copied().collect();
+        // On a further round also what was given back before: a claim may have leased it again since.
+        let held: Vec<ImageId> = desk.leases.keys().copied().collect();
         let returns: Vec<_> = held.iter().map(|image| store.give_back(task, *image, &desk.operator)).collect();
         let gone: Vec<bool> = stream::iter(returns).buffered(AT_ONCE).try_collect().await?;
         returned += gone.iter().filter(|gone| **gone).count() as u32;
-        done.extend(held);
         desk.leases.clear();
         desk.rev += 1;
         if store.put_desk(&desk).await? {

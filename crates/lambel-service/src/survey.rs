@@ -96,9 +96,9 @@ pub enum Finding {
     },
     /// The task is sealed, all has arrived and is decided, and it is not complete.
     NotCompleted,
-    /// The task is complete, and images of it are not decided.
+    /// The task is complete, and fewer images are done than its seal says.
     CompletedTooEarly {
-        /// How many.
+        /// How many fewer.
         undecided: u64,
     },
 }
@@ -152,7 +152,7 @@ pub struct Report {
     pub awaited: u64,
     /// Files that came too recently for their record to be missed.
     pub settling: u64,
-    /// Files that came when the task was over. They are left alone.
+    /// Images that came when the task was over, or about to be: more than its seal says. They are left alone.
     pub left_alone: u64,
     /// Records, by state.
     pub records: BTreeMap<&'static str, u64>,
@@ -244,8 +244,15 @@ impl Surveyor {
         (report.state, report.images) = (task.state, task.images);
         if !report.in_motion {
             match task.state {
-                TaskState::Complete if after.counts.undecided() > 0 => {
-                    report.find(Finding::CompletedTooEarly { undecided: after.counts.undecided() });
+                TaskState::Complete => {
+                    // Whatever was recorded beyond the seal came while the task was ending. It is left alone.
+                    let done = after.counts.checked() - after.counts.undecided();
+                    let missing = task.images.unwrap_or(0).saturating_sub(done);
+                    if missing > 0 {
+                        report.find(Finding::CompletedTooEarly { undecided: missing });
+                    } else {
+                        report.left_alone += after.counts.undecided();
+                    }
                 }
                 TaskState::Sealed if task.clone().complete(&report.recounted, now) => {
                     report.find(Finding::NotCompleted);

@@ -1,7 +1,7 @@
 //! Validation: an upload becomes the record of a picture that can be labelled, or of a refusal.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -51,7 +51,9 @@ impl Validator {
     /// task is over or does not exist, or the bytes are not those of the key: there is nothing to be done for
     /// it, and nobody counts on it.
     pub async fn validate(&self, uploads: &[ObjectKey]) -> Vec<ObjectKey> {
-        let mut by_task: HashMap<TaskId, Vec<ImageId>> = HashMap::new();
+        // Sorted, so that the same batch makes the same calls in the same order: a schedule that has failed once can
+        // be played again.
+        let mut by_task: BTreeMap<TaskId, Vec<ImageId>> = BTreeMap::new();
         for key in uploads {
             let images = by_task.entry(key.task).or_default();
             if !images.contains(&key.image) {
@@ -82,7 +84,7 @@ impl Validator {
 
     async fn validate_in(&self, task: &Task, images: &[ImageId], begin: Instant) -> Vec<ImageId> {
         let now = self.clock.now();
-        let mut left: HashSet<ImageId> = images.iter().copied().collect();
+        let mut left: BTreeSet<ImageId> = images.iter().copied().collect();
         let mut ready = Vec::new();
         let mut last = Instant::now();
         let looks: Vec<_> =
@@ -108,7 +110,7 @@ impl Validator {
     }
 
     /// Records what is ready, and takes it off what is left.
-    async fn record_ready(&self, task: &Task, ready: &mut Vec<Subtask>, left: &mut HashSet<ImageId>) {
+    async fn record_ready(&self, task: &Task, ready: &mut Vec<Subtask>, left: &mut BTreeSet<ImageId>) {
         for chunk in std::mem::take(ready).chunks(RECORDED_AT_ONCE) {
             match self.record(task, chunk).await {
                 Ok(()) => left.retain(|image| chunk.iter().all(|subtask| subtask.image != *image)),

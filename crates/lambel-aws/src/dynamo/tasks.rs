@@ -118,7 +118,7 @@ impl DynamoStore {
     ) -> StoreResult<(Vec<Task>, Option<TaskId>)> {
         // Every row is behind `TASK#`.
         let after = after.map_or_else(|| "TASK#".to_owned(), keys::listed);
-        let query = self.client.sdk.query().table_name(&self.tasks);
+        let query = self.client.sdk.query().table_name(&self.tasks).consistent_read(true);
         let query = query
             .key_condition_expression("pk = :pk AND sk > :after")
             .expression_attribute_values(":pk", string(keys::ACTIVE))

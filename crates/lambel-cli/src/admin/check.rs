@@ -108,7 +108,10 @@ fn describe(report: &Report) -> String {
         rows.push(row("under way", format!("{} files have come too recently to be missed", report.settling)));
     }
     if report.left_alone > 0 {
-        rows.push(row("left alone", format!("{} files came when the task was over", report.left_alone)));
+        rows.push(row(
+            "left alone",
+            format!("{} images came when the task was over, beyond its seal", report.left_alone),
+        ));
     }
     if report.in_motion {
         rows.push(row("note", "something was counted meanwhile: counters are held against bounds".to_owned()));
@@ -154,7 +157,7 @@ fn told(finding: &Finding) -> String {
         }
         Finding::NotCompleted => "the task is done, and not complete".to_owned(),
         Finding::CompletedTooEarly { undecided } => {
-            format!("the task is complete, and {undecided} images are not decided")
+            format!("the task is complete, and {undecided} images of those that were sealed are not done")
         }
     };
     format!("{what} [{}]", finding.remedy().unwrap_or("nothing that could be done by itself"))

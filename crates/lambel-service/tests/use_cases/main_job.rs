@@ -1,6 +1,6 @@
 //! What clients and operators see.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lambel_core::{
     ImageId, SubtaskState, TaskId, TaskState,
@@ -10,7 +10,12 @@ use lambel_core::{
     },
     subtask::Abstention,
 };
-use lambel_service::{Caller, Error, Role, ports::ObjectKey};
+use lambel_memory::faults::{Fault, Faults, FaultyStore, Rates};
+use lambel_service::{
+    Caller, Error, Role,
+    operate::Operators,
+    ports::{Clock, ObjectKey, Store},
+};
 
 use crate::world::{World, announcement, client, label, operator, pictures};
 
@@ -517,4 +522,31 @@ async fn tasks_without_work_do_not_hide_those_behind_them() {
     let second = world.operators.claim(&operator(1), &claim).await.unwrap();
     assert_eq!(second.subtasks[0].task, task);
     assert_eq!(world.operators.work(&operator(1)).await.unwrap().tasks[0].task, task);
+}
+
+#[tokio::test]
+async fn an_old_record_does_not_hand_out_again_what_was_voted_on() {
+    let world = World::new();
+    let task = world.task(2).await;
+    let files = pictures(1);
+    world.upload(task, &files).await;
+    let image = ImageId::of(&files[0].1);
+
+    // A claim that was stopped in the middle has left a lease behind, and reads without `consistent` go on showing the
+    // record as it was then.
+    let (id, now) = ("op-1".parse().unwrap(), world.clock.now());
+    let stored = world.store.task(task).await.unwrap().unwrap();
+    let seen = world.store.subtasks(&stored, &[image], true).await.unwrap().remove(0);
+    assert!(world.store.lease(&stored, &seen, &id, now.plus(Duration::from_secs(900)), now).await.unwrap());
+    let faults = Faults::new(1, Rates::none().with(Fault::StaleRecord, 1_000));
+    let lagging = Arc::new(FaultyStore::new(world.store.clone(), faults));
+    let operators = Operators::new(lagging, world.objects.clone(), world.clock.clone());
+
+    let claim = async || operators.claim(&operator(1), &Claim { task: Some(task), count: 1 }).await.unwrap().subtasks;
+    assert_eq!(claim().await.len(), 1, "what was left behind is theirs");
+    let votes = SubmitVotes { votes: vec![label(task, image, "cat")] };
+    assert_eq!(operators.vote(&operator(1), &votes).await.unwrap().votes[0].outcome, VoteOutcome::Counted);
+    for _ in 0..3 {
+        assert!(claim().await.is_empty(), "they have voted on it");
+    }
 }

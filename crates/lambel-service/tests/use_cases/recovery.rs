@@ -284,3 +284,24 @@ async fn a_task_that_moves_is_not_walked_through() {
     assert!(stored.iter().all(|subtask| subtask.state == SubtaskState::Complete));
     assert_eq!(world.sweep().await, lambel_service::sweep::Swept::default());
 }
+
+#[tokio::test]
+async fn an_image_beyond_the_seal_that_comes_at_the_end_is_left_alone() {
+    let world = World::new();
+    let (task, images) = half_done(&world).await;
+    world.vote(1, vec![label(task, images[1], "dog")]).await;
+    // The validator has read the task before it was complete, and records after that.
+    let stored = world.stored(task).await;
+    world.news().await;
+    assert_eq!(world.show(task).await.state, TaskState::Complete);
+    let files = pictures(3);
+    let late = ImageId::of(&files[2].1);
+    let picture = Picture { media_type: "image/png".into(), width: 1, height: 1 };
+    let record =
+        Subtask::preparing(task, late, files[2].1.len() as u64, picture, Preview::NotNeeded, world.clock.now());
+    world.store.record(&stored, &[record]).await.unwrap();
+    world.objects.upload(ObjectKey { task, image: late }, files[2].1.clone());
+    let report = world.surveyor.survey(task).await.unwrap();
+    assert_eq!(report.left_alone, 1);
+    assert_eq!(report.findings, [Finding::NameMissing { image: late }], "this test announced no name");
+}
