@@ -91,7 +91,8 @@ pub(crate) struct CreateArgs {
 /// How a task comes to its labels.
 #[derive(clap::Args, Default)]
 struct PolicyArgs {
-    /// When an image has enough votes: `majority`, a fixed quorum; `lead`, a label is ahead [default: majority]
+    /// When an image has enough votes: `adaptive`, a label is sure enough by what is known of the operators; `lead`, a
+    /// label is ahead; `majority`, a fixed quorum [default: majority]
     #[arg(long, value_name = "RULE", value_parser = parse_rule)]
     rule: Option<RuleName>,
     /// majority: votes that every image gets [default: 3]
@@ -100,7 +101,10 @@ struct PolicyArgs {
     /// lead: how many votes a label has to be ahead [default: 2]
     #[arg(long, value_name = "N")]
     lead: Option<u32>,
-    /// lead: votes that every image gets at least [default: 1]
+    /// adaptive: how sure a label has to be, 0.5 to 0.999 [default: 0.95]
+    #[arg(long, value_name = "SHARE")]
+    confidence: Option<f64>,
+    /// lead, adaptive: votes that every image gets at least [default: 1]
     #[arg(long, value_name = "N")]
     min_labels: Option<u32>,
     /// Votes after which an image without an answer is a dispute [default: as the rule needs]
@@ -121,6 +125,7 @@ impl PolicyArgs {
             rule: self.rule,
             quorum: self.quorum,
             lead: self.lead,
+            confidence: self.confidence,
             min_labels: self.min_labels,
             max_labels: self.max_labels,
             max_abstentions: self.max_abstentions,
@@ -132,7 +137,7 @@ impl PolicyArgs {
 }
 
 fn parse_rule(name: &str) -> Result<RuleName, String> {
-    let known = [RuleName::Majority, RuleName::Lead];
+    let known = [RuleName::Adaptive, RuleName::Lead, RuleName::Majority];
     let names = known.map(RuleName::as_str).join(", ");
     known.into_iter().find(|rule| rule.as_str() == name).ok_or_else(|| format!("it is one of {names}"))
 }
@@ -306,6 +311,7 @@ pub(crate) fn describe(task: &TaskView) -> String {
     row("rule", task.policy.rule.map(|rule| rule.as_str().to_owned()));
     row("quorum", task.policy.quorum.map(|quorum| quorum.to_string()));
     row("lead", task.policy.lead.map(|lead| lead.to_string()));
+    row("confidence", task.policy.confidence.map(|confidence| confidence.to_string()));
     row("at least", task.policy.min_labels.map(|votes| format!("{votes} votes")));
     row("at most", task.policy.max_labels.map(|votes| format!("{votes} votes")));
     row("images", task.images.map(|images| images.to_string()));

@@ -6,10 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{PolicyFields, RuleName},
-    consensus::{Decision, Dispute, Lead, Majority, Rule, Verdict},
+    consensus::{Adaptive, COLD_LEAD, Confidence, Decision, Dispute, Lead, Majority, Rule, Verdict},
     limits,
     subtask::Votes,
 };
+
+/// The confidence of `adaptive` where none is said.
+const USUAL_CONFIDENCE: f64 = 0.95;
+/// The most votes of `adaptive` where no number is said.
+const USUAL_ROOM: u32 = 9;
 
 /// How a task comes to its labels. It does not change once the task exists: every decision can be computed
 /// again.
@@ -38,7 +43,8 @@ impl Policy {
         let said = [
             ("quorum", fields.quorum.is_some(), &[RuleName::Majority][..]),
             ("lead", fields.lead.is_some(), &[RuleName::Lead]),
-            ("min_labels", fields.min_labels.is_some(), &[RuleName::Lead]),
+            ("confidence", fields.confidence.is_some(), &[RuleName::Adaptive]),
+            ("min_labels", fields.min_labels.is_some(), &[RuleName::Lead, RuleName::Adaptive]),
         ];
         if let Some((field, ..)) = said.into_iter().find(|(_, said, rules)| *said && !rules.contains(&name)) {
             return Err(PolicyError::OfAnotherRule { field, rule: name.as_str() });
@@ -46,6 +52,7 @@ impl Policy {
         let rule = match name {
             RuleName::Majority => Rule::Majority(parse_majority(fields)?),
             RuleName::Lead => Rule::Lead(parse_lead(fields)?),
+            RuleName::Adaptive => Rule::Adaptive(parse_adaptive(fields)?),
         };
         let usual = Self::default();
         let max_abstentions = fields.max_abstentions.unwrap_or(usual.max_abstentions);
@@ -95,6 +102,19 @@ fn parse_lead(fields: &PolicyFields) -> Result<Lead, PolicyError> {
     Ok(Lead { lead, min_labels, max_labels })
 }
 
+fn parse_adaptive(fields: &PolicyFields) -> Result<Adaptive, PolicyError> {
+    let confidence = fields.confidence.unwrap_or(USUAL_CONFIDENCE);
+    if !limits::CONFIDENCES.contains(&confidence) {
+        return Err(PolicyError::Confidence { value: confidence });
+    }
+    let min_labels = fields.min_labels.unwrap_or(1);
+    within("min_labels", min_labels, 1, limits::MAX_LABELS)?;
+    // Two votes decide while nobody is known, and operators of mean skill need some more afterwards.
+    let max_labels = fields.max_labels.unwrap_or(min_labels.max(USUAL_ROOM));
+    within("max_labels", max_labels, min_labels.max(COLD_LEAD), limits::MAX_LABELS)?;
+    Ok(Adaptive { confidence: Confidence::new(confidence), min_labels, max_labels })
+}
+
 impl From<&Policy> for PolicyFields {
     fn from(policy: &Policy) -> Self {
         let common = Self {
@@ -110,6 +130,12 @@ impl From<&Policy> for PolicyFields {
             Rule::Lead(Lead { lead, min_labels, .. }) => {
                 Self { rule: Some(RuleName::Lead), lead: Some(lead), min_labels: Some(min_labels), ..common }
             }
+            Rule::Adaptive(Adaptive { confidence, min_labels, .. }) => Self {
+                rule: Some(RuleName::Adaptive),
+                confidence: Some(confidence.get()),
+                min_labels: Some(min_labels),
+                ..common
+            },
         }
     }
 }
@@ -133,6 +159,12 @@ pub enum PolicyError {
         /// The most allowed.
         max: u32,
     },
+    /// A confidence is out of its range.
+    #[error("confidence is {} to {}, not {value}", limits::CONFIDENCES.start(), limits::CONFIDENCES.end())]
+    Confidence {
+        /// What was asked for.
+        value: f64,
+    },
     /// A number that the rule does not have.
     #[error("{field} does not belong to the rule `{rule}`")]
     OfAnotherRule {
@@ -145,10 +177,12 @@ pub enum PolicyError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{
         LabelIndex, Timestamp, Vote,
-        consensus::Confidence,
+        consensus::{Earned, Phase, Weight},
         subtask::{Abstention, Answer},
     };
 
@@ -157,7 +191,7 @@ mod tests {
             Some(label) => Answer::Label(LabelIndex(*label)),
             None => Answer::Abstain(Abstention::Unclear),
         };
-        let vote = |label| Vote { answer: answer(label), at: Timestamp::default(), elapsed_ms: None };
+        let vote = |label| Vote { answer: answer(label), at: Timestamp::default(), elapsed_ms: None, earned: None };
         answers.iter().enumerate().map(|(n, label)| (format!("op-{n}").parse().unwrap(), vote(label))).collect()
     }
 
@@ -233,11 +267,96 @@ mod tests {
         assert_eq!(policy.judge(2, &votes(&ended)), decided(0, 0.5, Some(Dispute::Abstentions)));
     }
 
+    fn adaptive() -> PolicyFields {
+        PolicyFields { rule: Some(RuleName::Adaptive), ..PolicyFields::default() }
+    }
+
+    #[test]
+    fn adaptive_has_numbers_of_its_own() {
+        let Rule::Adaptive(rule) = Policy::parse(&adaptive()).unwrap().rule else { panic!("adaptive was asked for") };
+        assert_eq!(rule, Adaptive { confidence: Confidence::new(0.95), min_labels: 1, max_labels: 9 });
+        for (bad, says) in [
+            (PolicyFields { confidence: Some(1.0), ..adaptive() }, "confidence is 0.5 to 0.999, not 1"),
+            (PolicyFields { confidence: Some(f64::NAN), ..adaptive() }, "confidence is 0.5 to 0.999, not NaN"),
+            (PolicyFields { max_labels: Some(1), ..adaptive() }, "max_labels is 2 to 100, not 1"),
+            (PolicyFields { min_labels: Some(5), max_labels: Some(4), ..adaptive() }, "max_labels is 5 to 100, not 4"),
+            (PolicyFields { lead: Some(2), ..adaptive() }, "lead does not belong to the rule `adaptive`"),
+            (
+                PolicyFields { confidence: Some(0.9), ..PolicyFields::default() },
+                "confidence does not belong to the rule `majority`",
+            ),
+        ] {
+            assert_eq!(Policy::parse(&bad).unwrap_err().to_string(), says);
+        }
+    }
+
+    /// Votes for labels, each with the weight in thousandths of a nat and the phase that its operator had.
+    fn earned(votes: &[(u16, Option<(i32, Phase)>)]) -> Votes {
+        let vote = |(n, (label, earned)): (usize, &(u16, Option<(i32, Phase)>))| {
+            let earned = earned.map(|(weight, phase)| Earned { weight: Weight::from_thousandths(weight), phase });
+            let answer = Answer::Label(LabelIndex(*label));
+            let vote = Vote { answer, at: Timestamp::default(), elapsed_ms: None, earned };
+            (format!("op-{n}").parse().unwrap(), vote)
+        };
+        votes.iter().enumerate().map(vote).collect()
+    }
+
+    #[test]
+    fn what_decides_is_what_the_votes_carry() {
+        let judge =
+            |votes: &[(u16, Option<(i32, Phase)>)]| Policy::parse(&adaptive()).unwrap().judge(2, &earned(votes));
+        let label = |verdict| match verdict {
+            Verdict::Decided(Decision { label: Some(label), dispute: None, confidence }) => {
+                Some((label.0, confidence.get()))
+            }
+            _ => None,
+        };
+        let (cold, warm) = (Phase::Cold, Phase::Warm);
+        assert_eq!(judge(&[]), Verdict::Undecided { wanted: 1 }, "one may be enough");
+        // Nobody is known: two votes ahead decide, whatever they weigh; the confidence is that of their weights.
+        assert_eq!(judge(&[(1, Some((5_300, cold)))]), Verdict::Undecided { wanted: 1 });
+        let unknown = label(judge(&[(1, None), (1, None)])).unwrap();
+        assert_eq!(unknown.0, 1);
+        assert!((unknown.1 - 16.0 / 17.0).abs() < 1e-4, "four in five, twice: {unknown:?}");
+        // Somebody is known: the posterior decides.
+        assert!(label(judge(&[(1, Some((5_300, warm)))])).unwrap().1 > 0.99);
+        assert_eq!(judge(&[(1, Some((300, warm))), (1, Some((300, warm)))]), Verdict::Undecided { wanted: 1 });
+        // One good vote outweighs two bad ones; a new operator counts as four in five.
+        let good = [(1, Some((5_300, warm))), (0, Some((300, warm))), (0, None)];
+        assert_eq!(label(judge(&good)).map(|(label, _)| label), Some(1));
+        // Votes from before anybody was known count by what is stored with them.
+        let mixed = [(0, Some((200, cold))), (1, Some((4_000, warm)))];
+        assert_eq!(label(judge(&mixed)).map(|(label, _)| label), Some(1));
+    }
+
+    proptest! {
+        #[test]
+        fn adaptive_does_not_depend_on_the_order_of_votes(
+            mut votes in prop::collection::vec(
+                (0_u16..3, prop::option::of((-3_000_i32..6_000, prop::bool::ANY))), 0..9),
+        ) {
+            let policy = Policy::parse(&adaptive()).unwrap();
+            let judge = |votes: &[(u16, Option<(i32, bool)>)]| {
+                let phase = |warm| if warm { Phase::Warm } else { Phase::Cold };
+                let votes: Vec<_> =
+                    votes.iter().map(|(label, of)| (*label, of.map(|(weight, warm)| (weight, phase(warm))))).collect();
+                policy.judge(3, &earned(&votes))
+            };
+            let before = judge(&votes);
+            votes.reverse();
+            let after = judge(&votes);
+            prop_assert_eq!(before, after);
+            let full = matches!(after, Verdict::Decided(_));
+            prop_assert!(full || votes.len() < 9, "nine votes are all it takes");
+        }
+    }
+
     #[test]
     fn what_is_written_is_read_again() {
         for (fields, rule) in [
             (PolicyFields { quorum: Some(5), ..PolicyFields::default() }, "majority"),
             (PolicyFields { rule: Some(RuleName::Lead), lead: Some(3), ..PolicyFields::default() }, "lead"),
+            (PolicyFields { rule: Some(RuleName::Adaptive), ..PolicyFields::default() }, "adaptive"),
         ] {
             let policy = Policy::parse(&fields).unwrap();
             assert_eq!(Policy::parse(&PolicyFields::from(&policy)).unwrap(), policy);
