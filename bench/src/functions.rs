@@ -26,6 +26,7 @@ pub(crate) fn run() -> Result<()> {
         "event-publisher",
         "task-progress",
         "sweeper",
+        "skill-estimator",
     ];
     let all = std::iter::once("empty-function").chain(names);
     for name in all {

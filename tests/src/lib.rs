@@ -46,6 +46,8 @@ pub struct Cloud {
     pub new_subtasks_queue_url: String,
     /// The queue that hears of decisions.
     pub task_progress_queue_url: String,
+    /// The function that measures operators.
+    pub skill_estimator_name: String,
     /// The topic of decisions and refusals.
     pub subtask_completed_topic_arn: String,
     /// The topic of the ends of tasks.

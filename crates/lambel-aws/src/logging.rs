@@ -34,12 +34,14 @@ const FIELDS: &[&str] = &[
     "message.receives",
     "object.key",
     "operator",
+    "operators",
     "refusal.code",
     "rejected",
     "subtasks",
     "task",
     "task.known",
     "uploads",
+    "votes",
     "walks",
 ];
 
@@ -52,6 +54,7 @@ const OURS: &[&str] = &[
     "operator_api",
     "event_publisher",
     "task_progress",
+    "skill_estimator",
     "sweeper",
 ];
 

@@ -290,9 +290,11 @@ mod tests {
         }
     }
 
-    /// Votes for labels, each with the weight in thousandths of a nat and the phase that its operator had.
-    fn earned(votes: &[(u16, Option<(i32, Phase)>)]) -> Votes {
-        let vote = |(n, (label, earned)): (usize, &(u16, Option<(i32, Phase)>))| {
+    /// A vote for a label, with the weight in thousandths of a nat and the phase that its operator had.
+    type Weighed = (u16, Option<(i32, Phase)>);
+
+    fn earned(votes: &[Weighed]) -> Votes {
+        let vote = |(n, (label, earned)): (usize, &Weighed)| {
             let earned = earned.map(|(weight, phase)| Earned { weight: Weight::from_thousandths(weight), phase });
             let answer = Answer::Label(LabelIndex(*label));
             let vote = Vote { answer, at: Timestamp::default(), elapsed_ms: None, earned };
@@ -303,8 +305,7 @@ mod tests {
 
     #[test]
     fn what_decides_is_what_the_votes_carry() {
-        let judge =
-            |votes: &[(u16, Option<(i32, Phase)>)]| Policy::parse(&adaptive()).unwrap().judge(2, &earned(votes));
+        let judge = |votes: &[Weighed]| Policy::parse(&adaptive()).unwrap().judge(2, &earned(votes));
         let label = |verdict| match verdict {
             Verdict::Decided(Decision { label: Some(label), dispute: None, confidence }) => {
                 Some((label.0, confidence.get()))

@@ -41,6 +41,7 @@ pub async fn run(store: &dyn Store) {
     what_comes_late_is_kept(store).await;
     desks::change_only_from_what_they_were(store).await;
     desks::keep_what_was_measured(store).await;
+    desks::say_when_they_were_measured(store).await;
     desks::votes_keep_what_their_operators_had_earned(store).await;
     an_image_is_refused_after_all_once(store).await;
     counters_can_be_corrected(store).await;

@@ -13,7 +13,8 @@ use lambel_core::{
 };
 use lambel_service::{
     ports::{
-        Announcement, CastError, Closing, Desk, Desks, FilePlace, Store, StoreError, StoreResult, SweepMark, Trail,
+        Announcement, CastError, Closing, Desk, Desks, FilePlace, SkillMark, Store, StoreError, StoreResult, SweepMark,
+        Trail,
     },
     publish::Change,
 };
@@ -35,6 +36,7 @@ struct Tables {
     files: Table<(TaskId, ImageId, FileName), AnnouncedFile>,
     subtasks: Table<(TaskId, ImageId), Subtask>,
     desks: Table<(TaskId, OperatorId), Desk>,
+    skill_marks: Table<TaskId, SkillMark>,
     standings: Table<OperatorId, Standing>,
     /// By what they are about and the number of the change.
     trails: Table<(Trail, u64), AuditEntry>,
@@ -154,6 +156,21 @@ impl Store for MemoryStore {
         let won = tables.sweep_marks.get(&task).map_or(0, |stored| stored.rev) + 1 == mark.rev;
         if won {
             tables.sweep_marks.insert(task, mark.clone());
+        }
+        Ok(won)
+    }
+
+    async fn skill_mark(&self, task: TaskId) -> StoreResult<SkillMark> {
+        turn().await;
+        Ok(lock(&self.tables).skill_marks.get(&task).copied().unwrap_or_default())
+    }
+
+    async fn put_skill_mark(&self, task: TaskId, mark: &SkillMark) -> StoreResult<bool> {
+        turn().await;
+        let mut tables = lock(&self.tables);
+        let won = tables.skill_marks.get(&task).map_or(0, |stored| stored.rev) + 1 == mark.rev;
+        if won {
+            tables.skill_marks.insert(task, *mark);
         }
         Ok(won)
     }

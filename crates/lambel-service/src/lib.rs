@@ -15,6 +15,7 @@ pub mod progress;
 pub mod publish;
 pub mod repair;
 pub mod results;
+pub mod skills;
 pub mod supervise;
 pub mod survey;
 pub mod sweep;

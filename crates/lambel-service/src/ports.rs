@@ -9,7 +9,7 @@ use lambel_core::{
     AnnouncedFile, AuditEntry, ClientId, Counts, CountsChange, FileName, ImageId, OperatorId, Standing, Subtask,
     SubtaskState, Tally, Task, TaskId, Timestamp, Vote,
     api::Header,
-    consensus::{Decision, Measured, Verdict},
+    consensus::{BATCH_SHARE, Decision, Measured, Verdict, WARM_IMAGES},
     event::{Event, NewSubtasks},
     ring::{Stretch, first_place},
     subtask::{Cast, Refusal},
@@ -161,6 +161,12 @@ pub trait Store: Send + Sync {
     /// Stores what the sweep remembers of a task, if its `rev` is still the one before. False if it is not.
     async fn put_sweep_mark(&self, task: TaskId, mark: &SweepMark) -> StoreResult<bool>;
 
+    /// When the operators of a task were measured; a new record if they never were.
+    async fn skill_mark(&self, task: TaskId) -> StoreResult<SkillMark>;
+
+    /// Stores when the operators of a task were measured, if its `rev` is still the one before. False if it is not.
+    async fn put_skill_mark(&self, task: TaskId, mark: &SkillMark) -> StoreResult<bool>;
+
     /// The images that names stand for, where they stand for one. At most 1,000 names.
     async fn names(&self, task: &Task, names: &[FileName]) -> StoreResult<Vec<Option<ImageId>>>;
 
@@ -273,6 +279,28 @@ pub struct SweepMark {
     pub found: u64,
     /// The number of changes so far; 0 if it was never stored.
     pub rev: u64,
+}
+
+/// When the operators of a task were measured: see [`crate::skills`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SkillMark {
+    /// Images that were decided at the last look.
+    pub decided: u64,
+    /// When a look began that has not ended; the beginning of time if there is none.
+    pub begun: Timestamp,
+    /// The number of changes so far; 0 if it was never stored.
+    pub rev: u64,
+}
+
+impl SkillMark {
+    /// Whether enough was decided since the last look, in a task of so many images: a twentieth of them, and 20 at
+    /// least. In a large task, where that would be late, as many as believing the operators takes, and then twice as
+    /// many as at the last look.
+    pub fn is_due(&self, decided: u64, images: u64) -> bool {
+        let share = (images as f64 * BATCH_SHARE).ceil() as u64;
+        let step = share.min(self.decided.max(WARM_IMAGES)).max(20);
+        decided >= self.decided.saturating_add(step)
+    }
 }
 
 /// What a trail is about.

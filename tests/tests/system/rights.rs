@@ -265,6 +265,7 @@ impl Stack {
             universe.extend(pairs(&ON_TOPICS, topic));
         }
         universe.extend(pairs(&["cognito-idp:AdminCreateUser"], "UserPool"));
+        universe.extend(pairs(&["lambda:InvokeFunction"], "SkillEstimator"));
         universe.extend(pairs(&["lambda:InvokeFunction"], "Sweeper"));
         universe.extend(pairs(&["iam:PutRolePolicy"], &format!("{function}Role")));
         universe
@@ -637,6 +638,18 @@ async fn what_we_promise_holds() -> Result<()> {
                 Attempt::new("dynamodb:PutItem", "TasksTable").on("FILE#1#0", &[]),
                 Attempt::new("s3:GetObject", "UploadsBucket/*"),
                 Attempt::new("sqs:SendMessage", "TaskProgressQueue"),
+            ],
+        ),
+        // Who measures operators cannot make up votes, nor decide.
+        of(
+            "SkillEstimator",
+            vec![
+                to_subtask("dynamodb:UpdateItem", &["votes"]),
+                to_subtask("dynamodb:UpdateItem", &["measured"]),
+                to_subtask("dynamodb:PutItem", &["votes"]),
+                Attempt::new("dynamodb:UpdateItem", "SubtasksTable").on("1#operators", &["measured", "leases"]),
+                Attempt::new("dynamodb:UpdateItem", "TasksTable").on("SWEEP#1", &["rev"]),
+                on_task("dynamodb:PutItem", &[]),
             ],
         ),
         // Who completes tasks has nothing to do with votes at all.

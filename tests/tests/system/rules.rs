@@ -1,12 +1,16 @@
 //! Tasks that are decided by other rules than a fixed quorum.
 
-use anyhow::{Context, Result};
+use std::env;
+
+use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use lambel_core::{
-    ImageId,
+    ImageId, TaskId, TaskState,
     api::{ImageState, PolicyFields, RuleName},
 };
 use lambel_system_tests::{Cloud, Terminal, pictures};
+use serde_json::Value;
+use tokio::process::Command;
 
 #[tokio::test]
 async fn a_lead_takes_two_votes_where_operators_agree_and_more_where_they_do_not() -> Result<()> {
@@ -36,6 +40,67 @@ async fn a_lead_takes_two_votes_where_operators_agree_and_more_where_they_do_not
         }
     }
     // Each decision follows from its votes, and nothing was counted twice.
+    Terminal::new(&cloud)?.lambel(0, &["admin", "check", &task.to_string()]).await?;
+    Ok(())
+}
+
+/// What everybody answers for an image.
+fn truth(image: ImageId) -> String {
+    if image.digest()[31].is_multiple_of(2) { "cat" } else { "dog" }.to_owned()
+}
+
+/// Calls the function that measures operators, as its schedule would, and says how it has seen one task.
+async fn measure(cloud: &Cloud, task: TaskId) -> Result<Value> {
+    let answer = env::temp_dir().join(format!("skills-{task}.json"));
+    let program = env::var("LAMBEL_AWS").context("LAMBEL_AWS is not set: `cargo xtask test` sets it")?;
+    let mut command = Command::new(program);
+    command.args(["lambda", "invoke", "--function-name", &cloud.skill_estimator_name]);
+    let output = command.arg(&answer).output().await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let looks: Vec<Value> = serde_json::from_slice(&std::fs::read(&answer)?)?;
+    std::fs::remove_file(&answer)?;
+    let id = task.to_string();
+    Ok(looks.into_iter().find(|look| look["task"] == id).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn votes_weigh_what_their_operators_have_earned() -> Result<()> {
+    let cloud = Cloud::running()?;
+    let client = cloud.client().await?;
+    let operators = cloud.operators(3).await?;
+    let policy = PolicyFields { rule: Some(RuleName::Adaptive), ..PolicyFields::default() };
+    let task = client.task(policy).await?;
+    client.fill(task, &pictures(60, 42)).await?;
+    assert_eq!(measure(&cloud, task).await?, Value::Null, "nothing is decided");
+    while client.client.task(task).await?.progress.context("progress")?.complete < 20 {
+        for operator in &operators {
+            let images: Vec<_> = operator.claim(task, 10).await?.subtasks.into_iter().map(|s| s.image).collect();
+            let (cats, dogs): (Vec<_>, Vec<_>) = images.into_iter().partition(|image| truth(*image) == "cat");
+            for (images, label) in [(cats, "cat"), (dogs, "dog")] {
+                if !images.is_empty() {
+                    operator.vote(task, &images, label).await?;
+                }
+            }
+        }
+    }
+    // Its schedule may have come before.
+    let look = measure(&cloud, task).await?;
+    assert!(look.is_null() || (look["phase"] == "cold" && look["operators"].as_u64() >= Some(2)), "{look}");
+    assert_eq!(measure(&cloud, task).await?, Value::Null, "nothing was decided since");
+    try_join_all(operators.iter().map(|operator| operator.work(task, 10, truth))).await?;
+    assert_eq!(client.completed(task).await?.state, TaskState::Complete);
+
+    let rows = client.results(task).await?;
+    let votes: Vec<_> = rows.iter().flat_map(|row| &row.status.votes).collect();
+    assert!(votes.iter().all(|vote| vote.weight.is_some()), "each is shown with its weight");
+    let unknown = votes.iter().filter(|vote| vote.phase.is_none());
+    assert!(unknown.clone().count() > 0 && unknown.clone().all(|vote| vote.weight == Some(1.386)));
+    let measured: Vec<_> = votes.iter().filter(|vote| vote.phase.is_some()).collect();
+    assert!(!measured.is_empty() && measured.iter().all(|vote| vote.weight > Some(1.386)), "they were always right");
+    for row in &rows {
+        assert_eq!(row.status.label.as_ref().context("label")?.as_str(), truth(row.image));
+    }
+    // Each decision follows from its votes and their weights.
     Terminal::new(&cloud)?.lambel(0, &["admin", "check", &task.to_string()]).await?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use lambel_core::{
     consensus::{Confidence, Decision, Dispute, Earned, Measured, Rule, Skill, Weight},
     subtask::{Abstention, Answer, Picture, Preview, Refusal, Votes},
 };
-use lambel_service::ports::{Desk, StoreError, StoreResult, SweepMark};
+use lambel_service::ports::{Desk, SkillMark, StoreError, StoreResult, SweepMark};
 
 use super::{
     client::{Item, number, string},
@@ -389,6 +389,21 @@ pub(super) fn read_sweep_mark(item: Item) -> StoreResult<SweepMark> {
         found: reader.number("found")?,
         rev: reader.number("rev")?,
     })
+}
+
+/// When the operators of a task were measured, as it is stored, but for its key.
+pub(super) fn skill_mark(mark: &SkillMark) -> Item {
+    Item::from([
+        versioned(),
+        ("decided".to_owned(), number(mark.decided)),
+        ("begun".to_owned(), number(mark.begun.millis())),
+        ("rev".to_owned(), number(mark.rev)),
+    ])
+}
+
+pub(super) fn read_skill_mark(item: Item) -> StoreResult<SkillMark> {
+    let reader = Reader::new("mark of a look at operators", item)?;
+    Ok(SkillMark { decided: reader.number("decided")?, begun: reader.moment("begun")?, rev: reader.number("rev")? })
 }
 
 /// An operator's standing as it is stored, but for its key.

@@ -49,6 +49,11 @@ pub(super) fn sweep_mark(task: TaskId) -> Key {
     (format!("SWEEP#{task}"), "SWEEP".to_owned())
 }
 
+/// When the operators of a task were measured: in a partition of its own, for the same reason.
+pub(super) fn skill_mark(task: TaskId) -> Key {
+    (format!("SKILLS#{task}"), "SKILLS".to_owned())
+}
+
 /// The requests of a caller.
 pub(super) fn pace(caller: &str) -> Key {
     (format!("PACE#{caller}"), "PACE".to_owned())

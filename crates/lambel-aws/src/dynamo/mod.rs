@@ -23,7 +23,7 @@ use lambel_core::{
     subtask::{Cast, Refusal},
 };
 use lambel_service::ports::{
-    Announcement, CastError, Closing, Desk, Desks, FilePlace, Store, StoreResult, SweepMark, Trail,
+    Announcement, CastError, Closing, Desk, Desks, FilePlace, SkillMark, Store, StoreResult, SweepMark, Trail,
 };
 
 use client::Client;
@@ -98,6 +98,14 @@ impl Store for DynamoStore {
 
     async fn put_sweep_mark(&self, task: TaskId, mark: &SweepMark) -> StoreResult<bool> {
         self.put_sweep_mark_item(task, mark).await
+    }
+
+    async fn skill_mark(&self, task: TaskId) -> StoreResult<SkillMark> {
+        self.read_skill_mark(task).await
+    }
+
+    async fn put_skill_mark(&self, task: TaskId, mark: &SkillMark) -> StoreResult<bool> {
+        self.put_skill_mark_item(task, mark).await
     }
 
     async fn names(&self, task: &Task, names: &[FileName]) -> StoreResult<Vec<Option<ImageId>>> {

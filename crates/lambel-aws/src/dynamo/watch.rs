@@ -1,8 +1,8 @@
-//! Operators' standing, the trail of who did what, how often somebody asks, and what the sweep remembers.
+//! Operators' standing, the trail of who did what, how often somebody asks, and what schedules remember.
 
 use aws_sdk_dynamodb::types::{ReturnValue, TransactWriteItem, Update};
 use lambel_core::{AuditEntry, OperatorId, Standing, TaskId};
-use lambel_service::ports::{StoreError, StoreResult, SweepMark, Trail};
+use lambel_service::ports::{SkillMark, StoreError, StoreResult, SweepMark, Trail};
 
 use super::{
     DynamoStore,
@@ -27,6 +27,15 @@ impl DynamoStore {
 
     pub(super) async fn put_sweep_mark_item(&self, task: TaskId, mark: &SweepMark) -> StoreResult<bool> {
         self.put_if(&self.tasks, keys::sweep_mark(task), items::sweep_mark(mark), mark.rev).await
+    }
+
+    pub(super) async fn read_skill_mark(&self, task: TaskId) -> StoreResult<SkillMark> {
+        let item = self.client.get(&self.tasks, keys::skill_mark(task)).await?;
+        Ok(item.map(items::read_skill_mark).transpose()?.unwrap_or_default())
+    }
+
+    pub(super) async fn put_skill_mark_item(&self, task: TaskId, mark: &SkillMark) -> StoreResult<bool> {
+        self.put_if(&self.tasks, keys::skill_mark(task), items::skill_mark(mark), mark.rev).await
     }
 
     pub(super) async fn put_standing_item(&self, standing: &Standing, entry: &AuditEntry) -> StoreResult<bool> {

@@ -28,6 +28,12 @@ impl Skill {
         self.right += right;
     }
 
+    /// The same to three digits, which is what is kept of it.
+    pub fn rounded(self) -> Self {
+        let thousandths = |number: f64| (number * 1_000.0).round() / 1_000.0;
+        Self { answers: thousandths(self.answers), right: thousandths(self.right) }
+    }
+
     /// The mean accuracy of a task's operators, `a0 = (Σ cor + 16) / (Σ tot + 20)`, from the sum of their records.
     pub fn mean_accuracy(self) -> f64 {
         (self.right + START.right) / (self.answers + START.answers)

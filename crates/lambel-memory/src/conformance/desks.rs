@@ -1,7 +1,7 @@
 //! Operators' records in a task, and what is known of the operators.
 
 use lambel_core::consensus::{Earned, Measured, Phase, Skill, Weight};
-use lambel_service::ports::{Desk, Store};
+use lambel_service::ports::{Desk, SkillMark, Store};
 
 use super::*;
 
@@ -53,6 +53,18 @@ pub(super) async fn keep_what_was_measured(store: &dyn Store) {
     let second = measured(4_700, Phase::Warm);
     assert_eq!(store.measure(task.id, &operator(1), &second).await, Ok(true));
     assert_eq!(read().await.measured, Some(second));
+}
+
+pub(super) async fn say_when_they_were_measured(store: &dyn Store) {
+    let task = TaskId::random();
+    assert_eq!(store.skill_mark(task).await, Ok(SkillMark::default()));
+    let begun = SkillMark { decided: 20, begun: now(), rev: 1 };
+    assert_eq!(store.put_skill_mark(task, &begun).await, Ok(true));
+    assert_eq!(store.put_skill_mark(task, &begun).await, Ok(false), "somebody else has begun");
+    assert_eq!(store.skill_mark(task).await, Ok(begun));
+    let done = SkillMark { decided: 40, rev: 2, ..SkillMark::default() };
+    assert_eq!(store.put_skill_mark(task, &done).await, Ok(true));
+    assert_eq!(store.skill_mark(task).await, Ok(done));
 }
 
 pub(super) async fn votes_keep_what_their_operators_had_earned(store: &dyn Store) {

@@ -14,7 +14,8 @@ use lambel_core::{
     subtask::{Cast, Refusal},
 };
 use lambel_service::ports::{
-    Announcement, CastError, Closing, Desk, Desks, FilePlace, SharedStore, Store, StoreResult, SweepMark, Trail,
+    Announcement, CastError, Closing, Desk, Desks, FilePlace, SharedStore, SkillMark, Store, StoreResult, SweepMark,
+    Trail,
 };
 
 use super::{Deed, Fault, Faults};
@@ -138,6 +139,14 @@ impl Store for FaultyStore {
 
     async fn put_sweep_mark(&self, task: TaskId, mark: &SweepMark) -> StoreResult<bool> {
         self.faults.call(Deed::Write, || self.inner.put_sweep_mark(task, mark)).await
+    }
+
+    async fn skill_mark(&self, task: TaskId) -> StoreResult<SkillMark> {
+        self.faults.call(Deed::Read, || self.inner.skill_mark(task)).await
+    }
+
+    async fn put_skill_mark(&self, task: TaskId, mark: &SkillMark) -> StoreResult<bool> {
+        self.faults.call(Deed::Write, || self.inner.put_skill_mark(task, mark)).await
     }
 
     async fn names(&self, task: &Task, names: &[FileName]) -> StoreResult<Vec<Option<ImageId>>> {

@@ -16,7 +16,8 @@ use lambel_core::{
 };
 use lambel_memory::{MemoryMessages, MemoryStore, faults::Chance};
 use lambel_service::ports::{
-    Announcement, CastError, Closing, Desk, Desks, FilePlace, Messages, ObjectKey, Store, StoreResult, SweepMark, Trail,
+    Announcement, CastError, Closing, Desk, Desks, FilePlace, Messages, ObjectKey, SkillMark, Store, StoreResult,
+    SweepMark, Trail,
 };
 
 /// What is wrong.
@@ -159,6 +160,14 @@ impl Store for Flawed {
 
     async fn refuse(&self, task: &Task, image: ImageId, refusal: &Refusal, now: Timestamp) -> StoreResult<bool> {
         self.inner.refuse(task, image, refusal, now).await
+    }
+
+    async fn skill_mark(&self, task: TaskId) -> StoreResult<SkillMark> {
+        self.inner.skill_mark(task).await
+    }
+
+    async fn put_skill_mark(&self, task: TaskId, mark: &SkillMark) -> StoreResult<bool> {
+        self.inner.put_skill_mark(task, mark).await
     }
 
     async fn names(&self, task: &Task, names: &[FileName]) -> StoreResult<Vec<Option<ImageId>>> {

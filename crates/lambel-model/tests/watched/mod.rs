@@ -22,7 +22,7 @@ use lambel_model::{
     records::{OPERATORS, moment},
 };
 use lambel_service::ports::{
-    Announcement, CastError, Clock, Closing, Desk, Desks, FilePlace, Store, StoreResult, SweepMark, Trail,
+    Announcement, CastError, Clock, Closing, Desk, Desks, FilePlace, SkillMark, Store, StoreResult, SweepMark, Trail,
 };
 
 /// The tables, and which request to them is waited for.
@@ -98,6 +98,8 @@ pass_on! {
     fn active_tasks(after: Option<TaskId>, limit: u32) -> StoreResult<(Vec<Task>, Option<TaskId>)>;
     fn replace_task(task: &Task, entry: &AuditEntry) -> StoreResult<bool>;
     fn counts(task: &Task) -> StoreResult<Counts>;
+    fn skill_mark(task: TaskId) -> StoreResult<SkillMark>;
+    fn put_skill_mark(task: TaskId, mark: &SkillMark) -> StoreResult<bool>;
     fn names(task: &Task, names: &[FileName]) -> StoreResult<Vec<Option<ImageId>>>;
     fn announce(task: &Task, files: &[AnnouncedFile]) -> StoreResult<Vec<Announcement>>;
     fn files(task: &Task, shard: u16, after: Option<&FilePlace>, limit: u32) -> StoreResult<Vec<AnnouncedFile>>;

@@ -5,4 +5,5 @@
 mod main_job;
 mod recovery;
 mod rules;
+mod skills;
 mod world;

@@ -19,6 +19,7 @@ use lambel_service::{
     progress::Progress,
     publish::Publisher,
     repair::Repairer,
+    skills::Estimator,
     survey::Surveyor,
     sweep::{Sweeper, Swept},
     tasks::Tasks,
@@ -40,6 +41,7 @@ pub(crate) struct World {
     pub(crate) surveyor: Surveyor,
     pub(crate) repairer: Repairer,
     pub(crate) sweeper: Sweeper,
+    pub(crate) estimator: Estimator,
 }
 
 pub(crate) fn client(name: &str) -> Caller {
@@ -66,6 +68,7 @@ impl World {
             surveyor: Surveyor::new(store.clone(), objects.clone(), clock.clone()),
             repairer: Repairer::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             sweeper: Sweeper::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
+            estimator: Estimator::new(store.clone(), clock.clone()),
             store,
             objects,
             messages,
