@@ -12,5 +12,7 @@ mod job;
 mod people;
 #[path = "system/rights.rs"]
 mod rights;
+#[path = "system/rules.rs"]
+mod rules;
 #[path = "system/trust.rs"]
 mod trust;

@@ -4,8 +4,8 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use lambel_client::Client;
 use lambel_core::{
-    Audience, LabelSet, TaskId, TaskState,
-    api::{AudienceFields, CreateTask, PageQuery, PolicyFields, SealTask, TaskView},
+    Audience, LabelSet, Policy, TaskId, TaskState,
+    api::{AudienceFields, CreateTask, PageQuery, PolicyFields, RuleName, SealTask, TaskView},
     limits,
 };
 
@@ -79,10 +79,35 @@ pub(crate) struct CreateArgs {
     /// What operators should know: plain text, or @FILE for the text of a file
     #[arg(long, value_name = "TEXT|@FILE")]
     instructions: Option<String>,
-    /// Votes that every image gets [default: 3]
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    audience: AudienceArgs,
+    /// About how many images will come; for more than 10,000 it matters to say so
+    #[arg(long, value_name = "N")]
+    expected_images: Option<u64>,
+}
+
+/// How a task comes to its labels.
+#[derive(clap::Args, Default)]
+struct PolicyArgs {
+    /// When an image has enough votes: `adaptive`, a label is sure enough by what is known of the operators; `lead`, a
+    /// label is ahead; `majority`, a fixed quorum [default: majority]
+    #[arg(long, value_name = "RULE", value_parser = parse_rule)]
+    rule: Option<RuleName>,
+    /// majority: votes that every image gets [default: 3]
     #[arg(long, value_name = "N")]
     quorum: Option<u32>,
-    /// Votes after which a tie is a dispute [default: twice the quorum and one]
+    /// lead: how many votes a label has to be ahead [default: 2]
+    #[arg(long, value_name = "N")]
+    lead: Option<u32>,
+    /// adaptive: how sure a label has to be, 0.5 to 0.999 [default: 0.95]
+    #[arg(long, value_name = "SHARE")]
+    confidence: Option<f64>,
+    /// lead, adaptive: votes that every image gets at least [default: 1]
+    #[arg(long, value_name = "N")]
+    min_labels: Option<u32>,
+    /// Votes after which an image without an answer is a dispute [default: as the rule needs]
     #[arg(long, value_name = "N")]
     max_labels: Option<u32>,
     /// Abstentions after which an image is a dispute [default: 3]
@@ -91,11 +116,30 @@ pub(crate) struct CreateArgs {
     /// How long an operator has for what they have claimed [default: 900]
     #[arg(long, value_name = "N")]
     lease_seconds: Option<u32>,
-    #[command(flatten)]
-    audience: AudienceArgs,
-    /// About how many images will come; for more than 10,000 it matters to say so
-    #[arg(long, value_name = "N")]
-    expected_images: Option<u64>,
+}
+
+impl PolicyArgs {
+    /// What was said, if anything was. What is wrong with it is said here already.
+    fn fields(self) -> Outcome<Option<PolicyFields>> {
+        let fields = PolicyFields {
+            rule: self.rule,
+            quorum: self.quorum,
+            lead: self.lead,
+            confidence: self.confidence,
+            min_labels: self.min_labels,
+            max_labels: self.max_labels,
+            max_abstentions: self.max_abstentions,
+            lease_seconds: self.lease_seconds,
+        };
+        Policy::parse(&fields).map_err(|error| Failure::usage(error.to_string()))?;
+        Ok((fields != PolicyFields::default()).then_some(fields))
+    }
+}
+
+fn parse_rule(name: &str) -> Result<RuleName, String> {
+    let known = [RuleName::Adaptive, RuleName::Lead, RuleName::Majority];
+    let names = known.map(RuleName::as_str).join(", ");
+    known.into_iter().find(|rule| rule.as_str() == name).ok_or_else(|| format!("it is one of {names}"))
 }
 
 /// Who may label.
@@ -166,19 +210,11 @@ impl CreateArgs {
             },
             None => None,
         };
-        let policy = PolicyFields {
-            rule: None,
-            quorum: self.quorum,
-            max_labels: self.max_labels,
-            max_abstentions: self.max_abstentions,
-            lease_seconds: self.lease_seconds,
-        };
-        let policy = (policy != PolicyFields::default()).then_some(policy);
         Ok(CreateTask {
             name: self.name,
             labels,
             instructions,
-            policy,
+            policy: self.policy.fields()?,
             audience: self.audience.fields()?,
             expected_images: self.expected_images,
         })
@@ -272,7 +308,12 @@ pub(crate) fn describe(task: &TaskView) -> String {
     let audience = &task.audience;
     let named = audience.operators.iter().cloned().chain(audience.teams.iter().map(|team| format!("team {team}")));
     row("open to", (!audience.everyone).then(|| named.map(|name| printable(&name)).collect::<Vec<_>>().join(", ")));
+    row("rule", task.policy.rule.map(|rule| rule.as_str().to_owned()));
     row("quorum", task.policy.quorum.map(|quorum| quorum.to_string()));
+    row("lead", task.policy.lead.map(|lead| lead.to_string()));
+    row("confidence", task.policy.confidence.map(|confidence| confidence.to_string()));
+    row("at least", task.policy.min_labels.map(|votes| format!("{votes} votes")));
+    row("at most", task.policy.max_labels.map(|votes| format!("{votes} votes")));
     row("images", task.images.map(|images| images.to_string()));
     if let Some(counts) = task.progress {
         row("accepted", Some(counts.accepted.to_string()));
@@ -298,10 +339,7 @@ mod tests {
             labels: vec!["cat".to_owned(), "dog".to_owned()],
             labels_file: None,
             instructions: None,
-            quorum: None,
-            max_labels: None,
-            max_abstentions: None,
-            lease_seconds: None,
+            policy: PolicyArgs::default(),
             audience: AudienceArgs::default(),
             expected_images: None,
         }
@@ -328,8 +366,12 @@ mod tests {
     #[test]
     fn a_policy_is_sent_only_where_something_is_said() {
         assert_eq!(args().request().unwrap().policy, None);
-        let request = CreateArgs { quorum: Some(5), ..args() }.request().unwrap();
+        let quorum = PolicyArgs { quorum: Some(5), ..PolicyArgs::default() };
+        let request = CreateArgs { policy: quorum, ..args() }.request().unwrap();
         assert_eq!(request.policy.unwrap().quorum, Some(5));
+        let both = PolicyArgs { rule: Some(RuleName::Lead), quorum: Some(5), ..PolicyArgs::default() };
+        let failure = CreateArgs { policy: both, ..args() }.request().unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
     }
 
     #[test]

@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let adaptive = Adaptive { confidence: Confidence::new(0.9999), min_labels: 1, max_labels: 50 };
     let count = |votes: &[Weighed]| Plurality::count(votes.iter().map(|(label, _)| *label));
     row("majority", |_, votes| {
-        black_box(majority.judge_plurality(&count(votes)));
+        black_box(majority.judge(&count(votes)));
     });
     row("lead", |_, votes| {
         black_box(lead.judge(&count(votes)));

@@ -10,7 +10,7 @@ use utoipa::{
 
 use crate::{
     AccountName, AuditEntry, ImageId, Label, OperatorId, TaskId, TeamName, Timestamp,
-    consensus::{Confidence, Dispute},
+    consensus::{Confidence, Dispute, Phase},
     limits,
     subtask::{Abstention, Refusal, SubtaskState},
     task::TaskState,
@@ -81,20 +81,50 @@ pub struct AudienceFields {
 pub enum RuleName {
     /// A fixed quorum; the plurality wins; a tie takes further votes up to `max_labels`.
     Majority,
+    /// Enough when the leading label is `lead` votes ahead of all others.
+    Lead,
+    /// Enough when the leading label is as sure as `confidence`, by what is known of those who voted.
+    Adaptive,
 }
 
-/// How a task comes to its labels. What is left out takes its default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+impl RuleName {
+    /// The name as it is written in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Majority => "majority",
+            Self::Lead => "lead",
+            Self::Adaptive => "adaptive",
+        }
+    }
+}
+
+/// How a task comes to its labels. What is left out takes its default; a number that does not belong to the rule is
+/// refused.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyFields {
     /// The rule of consensus; `majority` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleName>,
-    /// Votes with a label that are always asked for: 1 to 100, 3 by default.
+    /// Of `majority`: votes with a label that are always asked for: 1 to 100, 3 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100)]
     pub quorum: Option<u32>,
-    /// Votes with a label after which a tie is a dispute: `quorum` to 100; twice the quorum and one by default.
+    /// Of `lead`: how many votes the leading label has to be ahead: 1 to 100, 2 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub lead: Option<u32>,
+    /// Of `adaptive`: how sure the leading label has to be: 0.5 to 0.999, 0.95 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.5, maximum = 0.999)]
+    pub confidence: Option<f64>,
+    /// Of `lead` and `adaptive`: votes with a label that are always asked for: 1 to 100, 1 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub min_labels: Option<u32>,
+    /// Votes with a label after which an image without an answer is a dispute: 100 at most. Of `majority`: at least
+    /// `quorum`; twice the quorum and one by default. Of `lead`: at least `lead` and `min_labels`; twice the larger of
+    /// them and three by default. Of `adaptive`: at least 2 and `min_labels`; 9 or `min_labels` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100)]
     pub max_labels: Option<u32>,
@@ -400,7 +430,7 @@ pub struct ImageStatus {
     /// Its label: the answer if it is complete, the best there is if it is disputed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
-    /// How sure the label is. With `majority`, the share of the votes.
+    /// How sure the label is. With `majority` and `lead`, the share of the votes; with `adaptive`, the posterior.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<Confidence>,
     /// Why it is disputed.
@@ -433,6 +463,13 @@ pub struct VoteView {
     /// How long the operator looked, in milliseconds, as their page says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u32>,
+    /// Only with `adaptive`: what the vote weighs, in nats. It adds so much to the score of its label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f64>,
+    /// Only with `adaptive`, and only if something was known of the operator when they voted: whether the task's
+    /// operators were known well enough for weights to decide. If no vote says `warm`, two votes ahead decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
     /// Whether it came after the decision and is without effect.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub late: bool,

@@ -222,7 +222,12 @@ mod tests {
         assert_eq!(body["type"], "lambel.subtask.complete");
         assert_eq!(body["data"]["label"], "dog");
         // A late vote changes the record, but is no news, and the news is the same when it is told again.
-        let vote = Vote { answer: Answer::Label(LabelIndex(0)), at: Timestamp::from_millis(3), elapsed_ms: None };
+        let vote = Vote {
+            answer: Answer::Label(LabelIndex(0)),
+            at: Timestamp::from_millis(3),
+            elapsed_ms: None,
+            earned: None,
+        };
         s.cast(&"late".parse().unwrap(), vote, true, &Policy::default(), 2).unwrap();
         assert_eq!(s.rev, 3);
         assert_eq!(Event::of_subtask(Some(SubtaskState::Complete), &s, &owner, &labels), None);

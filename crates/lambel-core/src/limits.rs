@@ -52,6 +52,9 @@ pub const RETURNS_PER_REQUEST: usize = 100;
 /// Votes with a label that a subtask can be asked to take. With leases and late votes the item stays far below
 /// the 400 KB of DynamoDB.
 pub const MAX_LABELS: u32 = 100;
+/// Posteriors that `adaptive` can be asked to reach. Half is a guess between two; beyond the end no operator could
+/// be sure enough, since nobody is taken to be always right.
+pub const CONFIDENCES: std::ops::RangeInclusive<f64> = 0.5..=0.999;
 /// Abstentions that a subtask can be asked to take.
 pub const MAX_ABSTENTIONS: u32 = 100;
 /// The shortest lease, in seconds.

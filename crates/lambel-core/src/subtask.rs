@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use crate::{
     ImageId, LabelIndex, OperatorId, Policy, TaskId, Timestamp,
-    consensus::{Decision, Verdict},
+    consensus::{Decision, Earned, Verdict},
 };
 
 /// The votes of a subtask: one for each operator.
@@ -110,6 +110,8 @@ pub struct Vote {
     pub at: Timestamp,
     /// How long the operator looked, in milliseconds, as their page says.
     pub elapsed_ms: Option<u32>,
+    /// What was known of the operator then: only of a task whose rule weighs votes, and only if something was.
+    pub earned: Option<Earned>,
 }
 
 /// What is known of a picture once it was decoded.
@@ -437,7 +439,7 @@ mod tests {
 
     fn label(label: u16) -> Vote {
         let at = Timestamp::from_millis(1);
-        Vote { answer: Answer::Label(LabelIndex(label)), at, elapsed_ms: None }
+        Vote { answer: Answer::Label(LabelIndex(label)), at, elapsed_ms: None, earned: None }
     }
 
     const NOW: fn() -> Timestamp = || Timestamp::from_millis(1_000_000);

@@ -116,6 +116,14 @@ async fn bad_requests_get_a_problem_that_names_what_is_wrong() {
         (with("labels", json!(["cat", "cat"])), 422, "twice"),
         (with("policy", json!({"quorum": 0})), 422, "policy: quorum is 1 to 100, not 0"),
         (with("policy", json!({"rule": "dictator"})), 400, "dictator"),
+        (with("policy", json!({"rule": "lead", "lead": 0})), 422, "policy: lead is 1 to 100, not 0"),
+        (
+            with("policy", json!({"rule": "adaptive", "confidence": 1})),
+            422,
+            "policy: confidence is 0.5 to 0.999, not 1",
+        ),
+        (with("policy", json!({"rule": "adaptive", "confidence": "high"})), 400, "confidence"),
+        (with("policy", json!({"lead": 2})), 422, "policy: lead does not belong to the rule `majority`"),
         (with("instructions", json!("x".repeat(20_001))), 422, "20000"),
         (with("expected_images", json!(0)), 422, "expected_images"),
     ] {

@@ -3,18 +3,21 @@
 //! Each case makes a task of its own, so the suite runs on tables that hold other things. Cases panic with what
 //! they found; [`run`] runs all of them.
 
+mod desks;
+
 use std::time::Duration;
 
 use lambel_core::{
     Actor, AnnouncedFile, Audience, AuditEntry, ClientId, Counts, CountsChange, Deed, FileName, ImageId, LabelIndex,
     LabelSet, OperatorId, Policy, Shards, Standing, Subtask, SubtaskState, Tally, Task, TaskId, TaskState, Timestamp,
     Vote,
+    api::{PolicyFields, RuleName},
     consensus::{Confidence, Decision, Dispute},
     limits,
     ring::Stretch,
     subtask::{Abstention, Answer, Cast, Picture, Preview, Refusal},
 };
-use lambel_service::ports::{Announcement, CastError, Closing, Desk, FilePlace, Store, SweepMark, Trail};
+use lambel_service::ports::{Announcement, CastError, Closing, FilePlace, Store, SweepMark, Trail};
 
 /// Runs every case.
 pub async fn run(store: &dyn Store) {
@@ -36,7 +39,9 @@ pub async fn run(store: &dyn Store) {
     a_lost_lease_counts_only_where_a_slot_is_free(store).await;
     a_subtask_closes_once_and_is_counted_once(store).await;
     what_comes_late_is_kept(store).await;
-    desks_change_only_from_what_they_were(store).await;
+    desks::change_only_from_what_they_were(store).await;
+    desks::keep_what_was_measured(store).await;
+    desks::votes_keep_what_their_operators_had_earned(store).await;
     an_image_is_refused_after_all_once(store).await;
     counters_can_be_corrected(store).await;
     marks_of_the_sweep_change_only_from_what_they_were(store).await;
@@ -101,7 +106,7 @@ fn subtask(task: &Task, n: u32) -> Subtask {
 }
 
 fn label(place: u16, at: Timestamp) -> Vote {
-    Vote { answer: Answer::Label(LabelIndex(place)), at, elapsed_ms: Some(950) }
+    Vote { answer: Answer::Label(LabelIndex(place)), at, elapsed_ms: Some(950), earned: None }
 }
 
 async fn task(store: &dyn Store) -> Task {
@@ -146,6 +151,12 @@ async fn tasks_are_kept_and_listed(store: &dyn Store) {
     let kept = Task { audience: only, ..new_task() };
     assert!(store.create_task(&kept, &created()).await.expect("create"));
     assert_eq!(store.task(kept.id).await.expect("read"), Some(kept));
+    for rule in [RuleName::Lead, RuleName::Adaptive] {
+        let fields = PolicyFields { rule: Some(rule), ..PolicyFields::default() };
+        let other = Task { policy: Policy::parse(&fields).expect("a good policy"), ..new_task() };
+        assert!(store.create_task(&other, &created()).await.expect("create"));
+        assert_eq!(store.task(other.id).await.expect("read"), Some(other));
+    }
 
     let second = Task { id: TaskId::random(), owner: first.owner.clone(), ..new_task() };
     assert!(store.create_task(&second, &created()).await.expect("create"));
@@ -447,7 +458,7 @@ async fn votes_do_what_the_core_says(store: &dyn Store) {
 
     // An abstention is a vote; an expired lease is good while nobody has taken its slot.
     lease(store, &task, 1, 3, later(1)).await;
-    let vote = Vote { answer: Answer::Abstain(Abstention::NoneFits), at: later(30), elapsed_ms: None };
+    let vote = Vote { answer: Answer::Abstain(Abstention::NoneFits), at: later(30), elapsed_ms: None, earned: None };
     let (outcome, after) = store.cast(&task, image(1), &operator(3), vote, false).await.expect("cast");
     assert_eq!((outcome, after.votes.get(&operator(3))), (Cast::Counted, Some(&vote)));
 
@@ -520,30 +531,6 @@ async fn what_comes_late_is_kept(store: &dyn Store) {
     let after = read(store, &task, 1).await;
     assert_eq!((after.votes.len(), after.late.len(), after.decision), (1, 2, Some(decision)));
     assert_eq!(store.counts(&task).await.expect("counts").votes, 1, "late votes do not count");
-}
-
-async fn desks_change_only_from_what_they_were(store: &dyn Store) {
-    let task = task(store).await;
-    let nobody = TaskId::random();
-    let read = async || store.desks(&[task.id, nobody], &operator(1)).await.expect("desks").desks;
-    let [(Some(found), desk), (None, _)] = &read().await[..] else {
-        panic!("one task exists, the other does not");
-    };
-    assert_eq!(*found, task);
-    assert_eq!(*desk, Desk::new(task.id, operator(1)));
-    let mut desk = desk.clone();
-    let stale = desk.clone();
-    desk.leases.insert(image(1), later(60));
-    desk.place = image(5);
-    desk.rev = 1;
-    assert!(store.put_desk(&desk).await.expect("put"));
-    assert!(!store.put_desk(&Desk { rev: 1, ..stale }).await.expect("put"), "another claim came in between");
-    assert_eq!(read().await[0].1, desk);
-    desk.rev = 2;
-    desk.leases.clear();
-    assert!(store.put_desk(&desk).await.expect("put"));
-    assert_eq!(read().await[0].1, desk);
-    assert_eq!(store.desks(&[], &operator(1)).await.expect("desks").desks.len(), 0);
 }
 
 async fn an_image_is_refused_after_all_once(store: &dyn Store) {

@@ -5,7 +5,9 @@ use std::{ops::Bound, sync::Mutex};
 use async_trait::async_trait;
 use lambel_core::{
     AnnouncedFile, AuditEntry, ClientId, CountsChange, FileName, ImageId, OperatorId, Standing, Subtask, SubtaskState,
-    Tally, Task, TaskId, Timestamp, Vote, limits,
+    Tally, Task, TaskId, Timestamp, Vote,
+    consensus::Measured,
+    limits,
     ring::Stretch,
     subtask::{Cast, Refusal},
 };
@@ -358,6 +360,15 @@ impl Store for MemoryStore {
             tables.desks.insert(key, desk.clone());
         }
         Ok(won)
+    }
+
+    async fn measure(&self, task: TaskId, operator: &OperatorId, measured: &Measured) -> StoreResult<bool> {
+        turn().await;
+        let mut tables = lock(&self.tables);
+        let Some(desk) = tables.desks.get_mut(&(task, operator.clone())) else { return Ok(false) };
+        desk.measured = Some(*measured);
+        desk.rev += 1;
+        Ok(true)
     }
 
     async fn standing(&self, operator: &OperatorId) -> StoreResult<Standing> {

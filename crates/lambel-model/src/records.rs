@@ -245,7 +245,7 @@ impl Kit {
 
     /// A vote as it is sent.
     pub fn vote(&self, reply: Reply) -> Vote {
-        Vote { answer: reply.answer(), at: moment(1), elapsed_ms: None }
+        Vote { answer: reply.answer(), at: moment(1), elapsed_ms: None, earned: None }
     }
 
     /// How many labels the task has.

@@ -416,7 +416,8 @@ impl Operators {
                     if task.state == TaskState::Cancelled {
                         return Err(Rejected::new("task-ended", "the task was cancelled"));
                     }
-                    let cast = Vote { answer, at: now, elapsed_ms: vote.elapsed_ms };
+                    let earned = desk.measured.filter(|_| task.policy.rule.weighs()).map(|measured| measured.earned);
+                    let cast = Vote { answer, at: now, elapsed_ms: vote.elapsed_ms, earned };
                     let held = desk.leases.contains_key(&vote.image);
                     self.store.cast(task, vote.image, operator, cast, held).await.map_err(|error| match error {
                         CastError::NotLeased(_) => Rejected::new(

@@ -9,7 +9,7 @@ use lambel_core::{
     AnnouncedFile, AuditEntry, ClientId, Counts, CountsChange, FileName, ImageId, OperatorId, Standing, Subtask,
     SubtaskState, Tally, Task, TaskId, Timestamp, Vote,
     api::Header,
-    consensus::{Decision, Verdict},
+    consensus::{Decision, Measured, Verdict},
     event::{Event, NewSubtasks},
     ring::{Stretch, first_place},
     subtask::{Cast, Refusal},
@@ -57,7 +57,7 @@ impl FilePlace {
 }
 
 /// An operator's own record in one task.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Desk {
     /// The task.
     pub task: TaskId,
@@ -68,6 +68,8 @@ pub struct Desk {
     pub leases: BTreeMap<ImageId, Timestamp>,
     /// Where their walk through the task goes on.
     pub place: ImageId,
+    /// What the last batch has found of them, if there was one.
+    pub measured: Option<Measured>,
     /// The number of changes so far; 0 if it was never stored.
     pub rev: u64,
 }
@@ -76,7 +78,7 @@ impl Desk {
     /// The record of an operator who has not been at the task before.
     pub fn new(task: TaskId, operator: OperatorId) -> Self {
         let place = first_place(&operator, &task);
-        Self { task, operator, leases: BTreeMap::new(), place, rev: 0 }
+        Self { task, operator, leases: BTreeMap::new(), place, measured: None, rev: 0 }
     }
 }
 
@@ -234,6 +236,9 @@ pub trait Store: Send + Sync {
 
     /// Stores an operator's record, if its `rev` is still the one before. False if it is not.
     async fn put_desk(&self, desk: &Desk) -> StoreResult<bool>;
+
+    /// Writes on an operator's record what a batch has found of them. False, and no change, if there is no record.
+    async fn measure(&self, task: TaskId, operator: &OperatorId, measured: &Measured) -> StoreResult<bool>;
 
     /// An operator's standing; a new one if nothing was ever said of them.
     async fn standing(&self, operator: &OperatorId) -> StoreResult<Standing>;

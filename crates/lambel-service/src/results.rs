@@ -8,8 +8,9 @@ use std::collections::HashMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
-    AnnouncedFile, FileName, ImageId, LabelSet, Subtask, Task, TaskId, Vote,
+    AnnouncedFile, FileName, ImageId, OperatorId, Subtask, Task, TaskId, Vote,
     api::{ImagePage, ImageState, ImageStatus, ImageView, ImagesQuery, PageQuery, ResultPage, ResultRow, VoteView},
+    consensus::Weight,
     limits,
     ring::next_place,
     subtask::Answer,
@@ -200,8 +201,8 @@ fn status(task: &Task, subtask: Option<&Subtask>, announced_bytes: u64) -> Image
     let decision = subtask.and_then(|subtask| subtask.decision);
     let mut votes: Vec<VoteView> = Vec::new();
     if let Some(subtask) = subtask.filter(|subtask| subtask.state.is_final() || task.state.is_final()) {
-        votes.extend(subtask.votes.iter().map(|(operator, vote)| vote_view(labels, operator, vote, false)));
-        votes.extend(subtask.late.iter().map(|(operator, vote)| vote_view(labels, operator, vote, true)));
+        votes.extend(subtask.votes.iter().map(|(operator, vote)| vote_view(task, operator, vote, false)));
+        votes.extend(subtask.late.iter().map(|(operator, vote)| vote_view(task, operator, vote, true)));
         votes.sort_by(|a, b| (a.at, a.late, &a.operator).cmp(&(b.at, b.late, &b.operator)));
     }
     ImageStatus {
@@ -219,10 +220,20 @@ fn status(task: &Task, subtask: Option<&Subtask>, announced_bytes: u64) -> Image
     }
 }
 
-fn vote_view(labels: &LabelSet, operator: &lambel_core::OperatorId, vote: &Vote, late: bool) -> VoteView {
+fn vote_view(task: &Task, operator: &OperatorId, vote: &Vote, late: bool) -> VoteView {
     let (label, abstain) = match vote.answer {
-        Answer::Label(label) => (labels.get(label).cloned(), None),
+        Answer::Label(label) => (task.labels.get(label).cloned(), None),
         Answer::Abstain(reason) => (None, Some(reason)),
     };
-    VoteView { operator: operator.clone(), label, abstain, at: vote.at, elapsed_ms: vote.elapsed_ms, late }
+    let weight = task.policy.rule.weight(task.labels.len(), vote);
+    VoteView {
+        operator: operator.clone(),
+        label,
+        abstain,
+        at: vote.at,
+        elapsed_ms: vote.elapsed_ms,
+        weight: weight.map(Weight::nats),
+        phase: weight.and(vote.earned).map(|earned| earned.phase),
+        late,
+    }
 }

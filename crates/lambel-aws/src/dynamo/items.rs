@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use lambel_core::{
     AnnouncedFile, AuditEntry, FileName, ImageId, LabelIndex, Standing, Subtask, SubtaskState, Task, TaskId, Timestamp,
     Vote,
-    consensus::{Confidence, Decision, Dispute},
+    consensus::{Confidence, Decision, Dispute, Earned, Measured, Rule, Skill, Weight},
     subtask::{Abstention, Answer, Picture, Preview, Refusal, Votes},
 };
 use lambel_service::ports::{Desk, StoreError, StoreResult, SweepMark};
@@ -25,6 +25,9 @@ const VERSION: u32 = 1;
 /// The version of a task that is kept for some operators: who does not know what an audience is must not hand it
 /// out to everybody.
 const VERSION_WITH_AUDIENCE: u32 = 2;
+/// The version of a task that is decided by another rule than `majority`: who does not know the rule must not decide
+/// by one that it knows. Who knows this version knows audiences too.
+const VERSION_WITH_RULE: u32 = 3;
 
 fn versioned() -> (String, AttributeValue) {
     ("v".to_owned(), number(VERSION))
@@ -120,7 +123,7 @@ pub(super) fn state(state: SubtaskState) -> AttributeValue {
 }
 
 /// A vote as it is stored: `a` the answer (a number is a label, text a reason to abstain), `t` when, `e` how
-/// long the operator looked.
+/// long the operator looked, `w` the weight that they had earned, `p` the phase that it was earned in.
 pub(super) fn vote(vote: &Vote) -> AttributeValue {
     let answer = match vote.answer {
         Answer::Label(LabelIndex(place)) => number(place),
@@ -128,7 +131,21 @@ pub(super) fn vote(vote: &Vote) -> AttributeValue {
     };
     let mut map = Item::from([("a".to_owned(), answer), ("t".to_owned(), number(vote.at.millis()))]);
     map.extend(vote.elapsed_ms.map(|elapsed| ("e".to_owned(), number(elapsed))));
+    map.extend(vote.earned.iter().flat_map(earned));
     AttributeValue::M(map)
+}
+
+/// What was known of an operator: `w` the weight in thousandths of a nat, `p` the phase.
+fn earned(earned: &Earned) -> [(String, AttributeValue); 2] {
+    let weight = number(earned.weight.thousandths());
+    [("w".to_owned(), weight), ("p".to_owned(), string(name_of(earned.phase)))]
+}
+
+/// The same read. None where it is there and cannot be read.
+fn read_earned(map: &Item) -> Option<Option<Earned>> {
+    let Some(weight) = map.get("w") else { return Some(None) };
+    let weight = Weight::from_thousandths(read_number(weight)?);
+    Some(Some(Earned { weight, phase: of_name(map.get("p")?.as_s().ok()?)? }))
 }
 
 fn read_vote(value: &AttributeValue) -> Option<Vote> {
@@ -142,7 +159,8 @@ fn read_vote(value: &AttributeValue) -> Option<Vote> {
         Some(value) => Some(read_number(value)?),
         None => None,
     };
-    Some(Vote { answer, at: Timestamp::from_millis(read_number(map.get("t")?)?), elapsed_ms })
+    let at = Timestamp::from_millis(read_number(map.get("t")?)?);
+    Some(Vote { answer, at, elapsed_ms, earned: read_earned(map)? })
 }
 
 fn votes(votes: &Votes) -> AttributeValue {
@@ -254,14 +272,18 @@ pub fn read_subtask(item: HashMap<String, AttributeValue>) -> StoreResult<Subtas
 /// A task as it is stored, but for its key.
 pub(super) fn task(task: &Task) -> StoreResult<Item> {
     let mut item: Item = serde_dynamo::to_item(task).map_err(|error| StoreError::Failed(error.to_string()))?;
-    let version = if task.audience.is_everyone() { VERSION } else { VERSION_WITH_AUDIENCE };
+    let version = match (&task.policy.rule, task.audience.is_everyone()) {
+        (Rule::Majority(_), true) => VERSION,
+        (Rule::Majority(_), false) => VERSION_WITH_AUDIENCE,
+        (Rule::Lead(_) | Rule::Adaptive(_), _) => VERSION_WITH_RULE,
+    };
     item.insert("v".to_owned(), number(version));
     Ok(item)
 }
 
 /// Reads a task, of the table or of its stream.
 pub fn read_task(item: HashMap<String, AttributeValue>) -> StoreResult<Task> {
-    let reader = Reader::up_to(VERSION_WITH_AUDIENCE, "task", item)?;
+    let reader = Reader::up_to(VERSION_WITH_RULE, "task", item)?;
     serde_dynamo::from_item(reader.item).map_err(|error| unreadable("task", error))
 }
 
@@ -301,12 +323,28 @@ pub(super) fn read_name(item: Item) -> StoreResult<(String, ImageId)> {
 /// An operator's record as it is stored, but for its key.
 pub(super) fn desk(desk: &Desk) -> Item {
     let leases = desk.leases.iter().map(|(image, until)| (image.to_string(), number(until.millis())));
-    Item::from([
+    let mut item = Item::from([
         versioned(),
         ("leases".to_owned(), AttributeValue::M(leases.collect())),
         ("place".to_owned(), string(desk.place.to_string())),
         ("rev".to_owned(), number(desk.rev)),
-    ])
+    ]);
+    item.extend(desk.measured.iter().map(|found| ("measured".to_owned(), measured(found))));
+    item
+}
+
+/// What a batch has found of an operator: `answers`, `right`, and what their votes weigh, as a vote has it.
+pub(super) fn measured(measured: &Measured) -> AttributeValue {
+    let Skill { answers, right } = measured.skill;
+    let mut map = Item::from([("answers".to_owned(), number(answers)), ("right".to_owned(), number(right))]);
+    map.extend(earned(&measured.earned));
+    AttributeValue::M(map)
+}
+
+fn read_measured(value: &AttributeValue) -> Option<Measured> {
+    let map = value.as_m().ok()?;
+    let skill = Skill { answers: read_number(map.get("answers")?)?, right: read_number(map.get("right")?)? };
+    Some(Measured { skill, earned: read_earned(map)?? })
 }
 
 pub(super) fn read_desk(item: Item) -> StoreResult<Desk> {
@@ -317,6 +355,10 @@ pub(super) fn read_desk(item: Item) -> StoreResult<Desk> {
         operator: reader.parsed("sk")?,
         leases: reader.map("leases", |until| read_number(until).map(Timestamp::from_millis))?,
         place: reader.parsed("place")?,
+        measured: match reader.item.get("measured") {
+            Some(value) => Some(read_measured(value).ok_or_else(|| reader.missing("measured"))?),
+            None => None,
+        },
         rev: reader.number("rev")?,
     })
 }
@@ -384,6 +426,12 @@ pub(super) fn read_audit(item: Item) -> StoreResult<(u64, AuditEntry)> {
 
 #[cfg(test)]
 mod tests {
+    use lambel_core::{
+        Audience, LabelSet, Policy, Shards, TaskState,
+        api::{PolicyFields, RuleName},
+        consensus::Phase,
+    };
+
     use super::*;
 
     fn subtask_item() -> Item {
@@ -392,7 +440,7 @@ mod tests {
         let at = Timestamp::from_millis(5);
         let mut record = Subtask::preparing(task, ImageId::MIN, 9, picture, Preview::NotNeeded, at);
         record.open(None);
-        let cast = Vote { answer: Answer::Label(LabelIndex(7)), at, elapsed_ms: Some(3) };
+        let cast = Vote { answer: Answer::Label(LabelIndex(7)), at, elapsed_ms: Some(3), earned: None };
         record.votes.insert("op".parse().unwrap(), cast);
         let mut item = subtask(&record, "pool");
         item.extend([
@@ -412,6 +460,42 @@ mod tests {
     }
 
     #[test]
+    fn a_task_has_the_version_of_what_it_asks_of_its_readers() {
+        let version = |fields: PolicyFields, audience: Audience| {
+            let policy = Policy::parse(&fields).unwrap();
+            let all = task(&Task { policy, audience, ..some_task() }).unwrap();
+            all["v"].as_n().unwrap().parse::<u32>().unwrap()
+        };
+        let by = |rule| PolicyFields { rule: Some(rule), ..PolicyFields::default() };
+        let team = || Audience::Only { operators: [].into(), teams: ["birds".parse().unwrap()].into() };
+        assert_eq!(version(PolicyFields::default(), Audience::Everyone), 1);
+        assert_eq!(version(PolicyFields::default(), team()), 2);
+        assert_eq!(version(by(RuleName::Majority), team()), 2);
+        assert_eq!(version(by(RuleName::Lead), Audience::Everyone), 3);
+        assert_eq!(version(by(RuleName::Lead), team()), 3);
+        assert_eq!(version(by(RuleName::Adaptive), Audience::Everyone), 3);
+    }
+
+    fn some_task() -> Task {
+        Task {
+            id: TaskId::random(),
+            owner: "client".parse().unwrap(),
+            name: "cats".into(),
+            labels: LabelSet::parse(&["cat", "dog"]).unwrap(),
+            instructions: String::new(),
+            policy: Policy::default(),
+            audience: Audience::Everyone,
+            shards: Shards::for_images(None),
+            state: TaskState::Open,
+            images: None,
+            created_at: Timestamp::from_millis(1),
+            sealed_at: None,
+            ended_at: None,
+            rev: 0,
+        }
+    }
+
+    #[test]
     fn a_record_with_a_hole_is_not_read() {
         for name in ["pk", "sk", "state", "rev", "votes", "leases", "late", "created", "width", "v"] {
             let mut item = subtask_item();
@@ -426,8 +510,10 @@ mod tests {
         record.votes.clear();
         let operator = |n: u8| format!("b3c1d7a2-8a52-4f0e-9d55-0f3d1a2b4c{n:02}").parse().unwrap();
         let at = Timestamp::from_millis(1_795_250_820_120);
+        let earned = Earned { weight: Weight::from_thousandths(-10_123), phase: Phase::Warm };
         for n in 0..3 {
-            let cast = Vote { answer: Answer::Label(LabelIndex(999)), at, elapsed_ms: Some(123_456) };
+            let cast =
+                Vote { answer: Answer::Label(LabelIndex(999)), at, elapsed_ms: Some(123_456), earned: Some(earned) };
             record.votes.insert(operator(n), cast);
         }
         record.leases.insert(operator(3), at);

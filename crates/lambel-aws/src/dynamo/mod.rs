@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use lambel_core::{
     AnnouncedFile, AuditEntry, ClientId, CountsChange, FileName, ImageId, OperatorId, Standing, Subtask, Tally, Task,
     TaskId, Timestamp, Vote,
+    consensus::Measured,
     ring::Stretch,
     subtask::{Cast, Refusal},
 };
@@ -181,6 +182,10 @@ impl Store for DynamoStore {
 
     async fn put_desk(&self, desk: &Desk) -> StoreResult<bool> {
         self.put_desk_item(desk).await
+    }
+
+    async fn measure(&self, task: TaskId, operator: &OperatorId, measured: &Measured) -> StoreResult<bool> {
+        self.measure_operator(task, operator, measured).await
     }
 
     async fn standing(&self, operator: &OperatorId) -> StoreResult<Standing> {

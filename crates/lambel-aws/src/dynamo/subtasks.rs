@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::{
 };
 use lambel_core::{
     CountsChange, ImageId, OperatorId, Standing, Subtask, SubtaskState, Task, TaskId, Timestamp, Vote,
+    consensus::Measured,
     ring::Stretch,
     subtask::{Cast, Refusal},
 };
@@ -347,6 +348,26 @@ impl DynamoStore {
         };
         let standing = standing.unwrap_or_else(|| Standing::new(operator.clone()));
         Ok(Desks { standing, desks: tasks.iter().map(pair).collect() })
+    }
+
+    /// One update, and no read. It raises `rev`, so that a claim which stores the record that it has read before does
+    /// not write over it.
+    pub(super) async fn measure_operator(
+        &self,
+        task: TaskId,
+        operator: &OperatorId,
+        measured: &Measured,
+    ) -> StoreResult<bool> {
+        let (pk, sk) = keys::desk(task, operator);
+        let update = self.client.sdk.update_item().table_name(&self.subtasks);
+        let update = update
+            .key("pk", string(pk))
+            .key("sk", string(sk))
+            .update_expression("SET measured = :measured, rev = rev + :one")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":measured", items::measured(measured))
+            .expression_attribute_values(":one", number(1));
+        Ok(matches!(self.client.update(update).await?, Written::Done(_)))
     }
 
     pub(super) async fn put_desk_item(&self, desk: &Desk) -> StoreResult<bool> {

@@ -108,7 +108,7 @@ impl Play<'_> {
         let weighed = taken.iter().map(|vote| vote.label).zip(state.weights.iter().copied());
         let plurality = || Plurality::count(taken.iter().map(|vote| vote.label));
         let verdict = match self.rule {
-            Rule::Majority(rule) => rule.judge_plurality(&plurality()),
+            Rule::Majority(rule) => rule.judge(&plurality()),
             Rule::Lead(rule) => rule.judge(&plurality()),
             Rule::Adaptive(rule) => rule.judge(labels, self.phase, weighed.clone()),
         };

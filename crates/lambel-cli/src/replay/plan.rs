@@ -266,10 +266,20 @@ impl Plan {
         match self.images.get(image) {
             Some(known) if known.standing == Standing::Open => match self.policy.judge(self.labels, &known.votes) {
                 Verdict::Undecided { wanted } => wanted,
-                Verdict::Decided(_) => 0,
+                Verdict::Decided(_) => u32::from(self.is_unsure(known)),
             },
             _ => 0,
         }
+    }
+
+    /// Whether only the service knows if an open image is decided, since the votes weigh what it knows of operators.
+    fn is_unsure(&self, image: &Image) -> bool {
+        self.policy.rule.weighs() && image.votes.len() < self.policy.rule.max_labels() as usize
+    }
+
+    /// Whether the service has to be asked time and again which images are decided.
+    pub(crate) fn must_ask(&self) -> bool {
+        self.policy.rule.weighs()
     }
 
     fn unpromised(&self, image: &ImageId) -> u32 {
@@ -307,9 +317,10 @@ impl Plan {
             return;
         }
         let Some(known) = self.images.get_mut(&image) else { return };
-        let vote = Vote { answer: Answer::Label(label), at: Timestamp::default(), elapsed_ms: None };
+        let vote = Vote { answer: Answer::Label(label), at: Timestamp::default(), elapsed_ms: None, earned: None };
         known.votes.insert(operator.clone(), vote);
-        if let Verdict::Decided(_) = self.policy.judge(self.labels, &known.votes) {
+        let decided = matches!(self.policy.judge(self.labels, &known.votes), Verdict::Decided(_));
+        if decided && !self.images.get(&image).is_some_and(|known| self.is_unsure(known)) {
             self.close(image);
         }
     }

@@ -339,7 +339,11 @@ impl<'a> Stage<'a> {
             return Ok(());
         }
         let doubtful = std::mem::take(&mut *lock(&self.doubtful));
-        if doubtful || lock(&self.plan).expects_images() {
+        let asks = {
+            let plan = lock(&self.plan);
+            plan.must_ask() || plan.expects_images()
+        };
+        if doubtful || asks {
             self.look().await?;
         }
         Ok(())

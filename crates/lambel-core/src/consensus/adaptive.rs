@@ -1,6 +1,7 @@
 //! `adaptive`: enough when the posterior of the leading label has reached a confidence.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Confidence, Decision, Dispute, Evidence, Lead, Plurality, Verdict};
 use crate::LabelIndex;
@@ -14,7 +15,7 @@ pub const WARM_IMAGES: u64 = 200;
 pub const WARM_ANSWERS: f64 = 20.0;
 
 /// Whether a task's record of its operators can be believed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Nothing is known yet: a lead decides.
@@ -36,7 +37,7 @@ impl Phase {
 }
 
 /// Stop when the posterior of the leading label reaches `confidence`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adaptive {
     /// The posterior that is enough.
     pub confidence: Confidence,

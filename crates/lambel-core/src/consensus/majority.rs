@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Decision, Dispute, Plurality, Verdict};
-use crate::subtask::Votes;
 
 /// A fixed quorum of votes, one for each operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,14 +14,8 @@ pub struct Majority {
 }
 
 impl Majority {
-    /// Judges the votes of one subtask. The confidence is the share of the votes that the label has.
-    pub fn judge(&self, labels: usize, votes: &Votes) -> Verdict {
-        let given = votes.values().filter_map(|vote| vote.answer.label());
-        self.judge_plurality(&Plurality::count(given.filter(|label| usize::from(label.0) < labels)))
-    }
-
-    /// The same of votes that are counted.
-    pub fn judge_plurality(&self, votes: &Plurality) -> Verdict {
+    /// Judges the votes of one subtask, counted. The confidence is the share of the votes that the label has.
+    pub fn judge(&self, votes: &Plurality) -> Verdict {
         if votes.cast < self.quorum {
             return Verdict::Undecided { wanted: self.quorum - votes.cast };
         }
@@ -44,15 +37,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{LabelIndex, Timestamp, Vote, consensus::Confidence, subtask::Answer};
+    use crate::{LabelIndex, consensus::Confidence};
 
-    fn votes(labels: &[u16]) -> Votes {
-        let vote = |label: &u16| Vote {
-            answer: Answer::Label(LabelIndex(*label)),
-            at: Timestamp::default(),
-            elapsed_ms: None,
-        };
-        labels.iter().enumerate().map(|(n, label)| (format!("op-{n}").parse().unwrap(), vote(label))).collect()
+    fn votes(labels: &[u16]) -> Plurality {
+        Plurality::count(labels.iter().copied().map(LabelIndex))
     }
 
     const RULE: Majority = Majority { quorum: 3, max_labels: 5 };
@@ -64,31 +52,31 @@ mod tests {
 
     #[test]
     fn waits_for_the_quorum_then_takes_the_plurality() {
-        assert_eq!(RULE.judge(3, &votes(&[])), Verdict::Undecided { wanted: 3 });
-        assert_eq!(RULE.judge(3, &votes(&[1, 1])), Verdict::Undecided { wanted: 1 });
-        assert_eq!(RULE.judge(3, &votes(&[1, 1, 1])), decided(1, 1.0, None));
-        assert_eq!(RULE.judge(3, &votes(&[1, 2, 1])), decided(1, 2.0 / 3.0, None));
+        assert_eq!(RULE.judge(&votes(&[])), Verdict::Undecided { wanted: 3 });
+        assert_eq!(RULE.judge(&votes(&[1, 1])), Verdict::Undecided { wanted: 1 });
+        assert_eq!(RULE.judge(&votes(&[1, 1, 1])), decided(1, 1.0, None));
+        assert_eq!(RULE.judge(&votes(&[1, 2, 1])), decided(1, 2.0 / 3.0, None));
     }
 
     #[test]
     fn a_tie_takes_further_votes_up_to_the_limit() {
-        assert_eq!(RULE.judge(3, &votes(&[0, 1, 2])), Verdict::Undecided { wanted: 1 });
-        assert_eq!(RULE.judge(3, &votes(&[0, 1, 2, 2])), decided(2, 0.5, None));
-        assert_eq!(RULE.judge(3, &votes(&[0, 0, 2, 2])), Verdict::Undecided { wanted: 1 });
-        assert_eq!(RULE.judge(3, &votes(&[1, 0, 0, 2, 2])), decided(0, 0.4, Some(Dispute::NoAnswer)));
+        assert_eq!(RULE.judge(&votes(&[0, 1, 2])), Verdict::Undecided { wanted: 1 });
+        assert_eq!(RULE.judge(&votes(&[0, 1, 2, 2])), decided(2, 0.5, None));
+        assert_eq!(RULE.judge(&votes(&[0, 0, 2, 2])), Verdict::Undecided { wanted: 1 });
+        assert_eq!(RULE.judge(&votes(&[1, 0, 0, 2, 2])), decided(0, 0.4, Some(Dispute::NoAnswer)));
     }
 
     proptest! {
         #[test]
         fn the_verdict_does_not_depend_on_the_order(mut labels in prop::collection::vec(0_u16..4, 0..8)) {
-            let before = RULE.judge(4, &votes(&labels));
+            let before = RULE.judge(&votes(&labels));
             labels.reverse();
-            prop_assert_eq!(RULE.judge(4, &votes(&labels)), before);
+            prop_assert_eq!(RULE.judge(&votes(&labels)), before);
         }
 
         #[test]
         fn it_ends_within_the_limit(labels in prop::collection::vec(0_u16..4, 5..9)) {
-            prop_assert!(matches!(RULE.judge(4, &votes(&labels)), Verdict::Decided(_)));
+            prop_assert!(matches!(RULE.judge(&votes(&labels)), Verdict::Decided(_)));
         }
     }
 }

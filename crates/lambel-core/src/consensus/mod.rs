@@ -17,6 +17,7 @@ mod scores;
 mod skill;
 mod table;
 mod tally;
+mod weight;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -34,8 +35,12 @@ pub use scores::{Estimate, Scores};
 pub use skill::Skill;
 pub use table::{Ballot, TableError, VoteTable};
 pub use tally::{Evidence, Plurality};
+pub use weight::{Earned, Measured, Weight};
 
-use crate::{LabelIndex, subtask::Votes};
+use crate::{
+    LabelIndex,
+    subtask::{Vote, Votes},
+};
 
 /// How sure a decision is: from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize, ToSchema)]
@@ -54,6 +59,9 @@ impl Confidence {
         self.0
     }
 }
+
+// It is a number, always: see `Confidence::new`.
+impl Eq for Confidence {}
 
 impl TryFrom<f64> for Confidence {
     type Error = String;
@@ -117,20 +125,83 @@ pub enum Dispute {
 pub enum Rule {
     /// A fixed quorum, plurality.
     Majority(Majority),
+    /// Some votes ahead.
+    Lead(Lead),
+    /// A posterior, out of votes that weigh what their operators have earned.
+    Adaptive(Adaptive),
 }
 
 impl Rule {
     /// Judges the votes of one subtask. `labels` is the number of labels that the task has.
     pub fn judge(&self, labels: usize, votes: &Votes) -> Verdict {
         match self {
-            Self::Majority(rule) => rule.judge(labels, votes),
+            Self::Majority(rule) => rule.judge(&plurality(labels, votes)),
+            Self::Lead(rule) => rule.judge(&plurality(labels, votes)),
+            Self::Adaptive(rule) => rule.judge(labels, phase(labels, votes), weighed(labels, votes)),
         }
+    }
+
+    /// The best there is of votes that nothing can be added to: a label, if anybody gave one, and how sure it is.
+    pub fn best(&self, labels: usize, votes: &Votes) -> (Option<LabelIndex>, Confidence) {
+        match self {
+            Self::Majority(_) | Self::Lead(_) => {
+                let plurality = plurality(labels, votes);
+                (plurality.leader, plurality.share())
+            }
+            Self::Adaptive(_) => {
+                let evidence = Evidence::weigh(labels, weighed(labels, votes));
+                (evidence.leader, evidence.confidence)
+            }
+        }
+    }
+
+    /// Whether votes count by what their operators have earned.
+    pub fn weighs(&self) -> bool {
+        matches!(self, Self::Adaptive(_))
+    }
+
+    /// What a vote weighs; none by a rule that does not weigh, and for an abstention.
+    pub fn weight(&self, labels: usize, vote: &Vote) -> Option<Weight> {
+        (self.weighs() && vote.answer.label().is_some()).then(|| weight(labels, vote))
     }
 
     /// The most votes with a label that a subtask takes.
     pub fn max_labels(&self) -> u32 {
         match self {
             Self::Majority(rule) => rule.max_labels,
+            Self::Lead(rule) => rule.max_labels,
+            Self::Adaptive(rule) => rule.max_labels,
         }
     }
+}
+
+/// The votes of a subtask for labels that the task has.
+fn given(labels: usize, votes: &Votes) -> impl Iterator<Item = (LabelIndex, &Vote)> + Clone {
+    let labelled = votes.values().filter_map(|vote| Some((vote.answer.label()?, vote)));
+    labelled.filter(move |(label, _)| usize::from(label.0) < labels)
+}
+
+fn plurality(labels: usize, votes: &Votes) -> Plurality {
+    Plurality::count(given(labels, votes).map(|(label, _)| label))
+}
+
+fn weighed(labels: usize, votes: &Votes) -> impl Iterator<Item = (LabelIndex, f64)> + Clone {
+    given(labels, votes).map(move |(label, vote)| (label, weight(labels, vote).nats()))
+}
+
+fn weight(labels: usize, vote: &Vote) -> Weight {
+    vote.earned.map_or_else(|| Weight::of_unknown(labels), |earned| earned.weight)
+}
+
+/// The phase that a record says: warm as soon as one of its votes came when the operators were known. Without any
+/// vote it says nothing. Then as few are asked for as may be enough, which is what the warm phase does.
+fn phase(labels: usize, votes: &Votes) -> Phase {
+    let mut none = true;
+    for (_, vote) in given(labels, votes) {
+        if vote.earned.is_some_and(|earned| earned.phase == Phase::Warm) {
+            return Phase::Warm;
+        }
+        none = false;
+    }
+    if none { Phase::Warm } else { Phase::Cold }
 }

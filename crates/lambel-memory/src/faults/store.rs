@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use lambel_core::{
     AnnouncedFile, AuditEntry, ClientId, CountsChange, FileName, ImageId, OperatorId, Standing, Subtask, Tally, Task,
     TaskId, Timestamp, Vote,
+    consensus::Measured,
     ring::Stretch,
     subtask::{Cast, Refusal},
 };
@@ -280,6 +281,10 @@ impl Store for FaultyStore {
 
     async fn put_desk(&self, desk: &Desk) -> StoreResult<bool> {
         self.faults.call(Deed::Write, || self.inner.put_desk(desk)).await
+    }
+
+    async fn measure(&self, task: TaskId, operator: &OperatorId, measured: &Measured) -> StoreResult<bool> {
+        self.faults.call(Deed::Write, || self.inner.measure(task, operator, measured)).await
     }
 
     async fn standing(&self, operator: &OperatorId) -> StoreResult<Standing> {

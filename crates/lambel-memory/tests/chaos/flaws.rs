@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use lambel_core::{
     AnnouncedFile, AuditEntry, ClientId, CountsChange, FileName, ImageId, OperatorId, Standing, Subtask, SubtaskState,
     Tally, Task, TaskId, Timestamp, Vote,
+    consensus::Measured,
     event::{Event, NewSubtasks},
     ring::Stretch,
     subtask::{Cast, Refusal},
@@ -295,6 +296,10 @@ impl Store for Flawed {
 
     async fn put_desk(&self, desk: &Desk) -> StoreResult<bool> {
         self.inner.put_desk(desk).await
+    }
+
+    async fn measure(&self, task: TaskId, operator: &OperatorId, measured: &Measured) -> StoreResult<bool> {
+        self.inner.measure(task, operator, measured).await
     }
 
     async fn standing(&self, operator: &OperatorId) -> StoreResult<Standing> {

@@ -157,9 +157,8 @@ fn ensure_of(kind: Kind, holds: bool, what: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(Finding { kind, text: what() }) }
 }
 
-/// The rule of the majority, once more, as simply as it can be said.
+/// The rules that look at votes alone, once more, as simply as it can be said.
 fn expected(task: &Task, votes: &Votes) -> Expected {
-    let Rule::Majority(rule) = task.policy.rule;
     let mut tally: BTreeMap<u16, usize> = BTreeMap::new();
     for label in votes.values().filter_map(|vote| vote.answer.label()) {
         *tally.entry(label.0).or_default() += 1;
@@ -168,15 +167,31 @@ fn expected(task: &Task, votes: &Votes) -> Expected {
     let abstained = votes.len() - labels;
     let most = tally.values().max().copied().unwrap_or_default();
     let leaders: Vec<u16> = tally.iter().filter(|(_, count)| **count == most).map(|(label, _)| *label).collect();
-    let (quorum, limit) = (rule.quorum as usize, rule.max_labels as usize);
-    if labels >= quorum && leaders.len() == 1 {
+    // The most votes of a label that is not the first of the leaders.
+    let others = tally.iter().filter(|(label, _)| Some(*label) != leaders.first()).map(|(_, count)| *count);
+    let ahead = most - others.max().unwrap_or_default();
+    // Whether there is an answer, whether there are as many votes as there can be, and how many are missing at least.
+    let (answered, full, missing) = match task.policy.rule {
+        Rule::Majority(rule) => {
+            let quorum = rule.quorum as usize;
+            let there = labels >= quorum;
+            (there && ahead > 0, there && labels >= rule.max_labels as usize, quorum.saturating_sub(labels).max(1))
+        }
+        Rule::Lead(rule) => {
+            let (lead, limit) = (rule.lead as usize, rule.max_labels as usize);
+            let missing = lead.saturating_sub(ahead).min(limit.saturating_sub(labels));
+            (ahead >= lead && labels >= rule.min_labels as usize, labels >= limit, missing)
+        }
+        Rule::Adaptive(_) => unreachable!("no task of these tests weighs votes"),
+    };
+    if answered {
         Expected::Decided(leaders.first().copied(), None)
-    } else if labels >= quorum && labels >= limit {
+    } else if full {
         Expected::Decided(leaders.first().copied(), Some(Dispute::NoAnswer))
     } else if abstained >= task.policy.max_abstentions as usize {
         Expected::Decided(leaders.first().copied(), Some(Dispute::Abstentions))
     } else {
-        Expected::Open { wanted: quorum.saturating_sub(labels).max(1) }
+        Expected::Open { wanted: missing }
     }
 }
 

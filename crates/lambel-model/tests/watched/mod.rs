@@ -12,6 +12,7 @@ use futures::task::noop_waker;
 use lambel_core::{
     AnnouncedFile, AuditEntry, ClientId, Counts, CountsChange, FileName, ImageId, OperatorId, Standing, Subtask, Tally,
     Task, TaskId, Timestamp, Vote,
+    consensus::Measured,
     ring::Stretch,
     subtask::{Cast, Refusal},
 };
@@ -113,6 +114,7 @@ pass_on! {
     fn close(task: &Task, closings: &[Closing], now: Timestamp) -> StoreResult<Vec<bool>>;
     fn desks(tasks: &[TaskId], operator: &OperatorId) -> StoreResult<Desks>;
     fn put_desk(desk: &Desk) -> StoreResult<bool>;
+    fn measure(task: TaskId, operator: &OperatorId, measured: &Measured) -> StoreResult<bool>;
     fn standing(operator: &OperatorId) -> StoreResult<Standing>;
     fn put_standing(standing: &Standing, entry: &AuditEntry) -> StoreResult<bool>;
     fn audit(trail: &Trail, before: Option<u64>, limit: u32) -> StoreResult<Vec<(u64, AuditEntry)>>;

@@ -4,4 +4,5 @@
 
 mod main_job;
 mod recovery;
+mod rules;
 mod world;

@@ -276,6 +276,7 @@ async fn close_what_was_left(by_sweep: bool) {
         answer: lambel_core::subtask::Answer::Label(lambel_core::LabelIndex(0)),
         at: lambel_service::ports::Clock::now(&*world.clock),
         elapsed_ms: None,
+        earned: None,
     };
     lambel_service::ports::Store::cast(&*world.store, &stored, image, &"op-1".parse().unwrap(), vote, false)
         .await

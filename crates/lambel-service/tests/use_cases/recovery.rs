@@ -145,7 +145,7 @@ async fn a_correction_can_be_what_a_task_waited_for() {
 async fn a_decision_that_nobody_closed_is_closed() {
     let world = World::new();
     let (task, images) = half_done(&world).await;
-    let vote = Vote { answer: Answer::Label(LabelIndex(1)), at: world.clock.now(), elapsed_ms: None };
+    let vote = Vote { answer: Answer::Label(LabelIndex(1)), at: world.clock.now(), elapsed_ms: None, earned: None };
     let stored = world.stored(task).await;
     world.store.cast(&stored, images[1], &"op-1".parse().unwrap(), vote, true).await.unwrap();
     assert_eq!(world.surveyor.survey(task).await.unwrap().findings, [], "whoever voted is about to close it");

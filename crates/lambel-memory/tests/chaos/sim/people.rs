@@ -4,7 +4,7 @@ use lambel_core::{
     ImageId, LabelIndex, OperatorId, Task, TaskId,
     api::{
         AnnounceFiles, AudienceFields, Claim, CreateTask, FileAnnouncement, ImagesQuery, LeaseRef, PageQuery,
-        PauseOperator, PolicyFields, ReturnLeases, SealTask, SubmitVotes, SubmittedVote,
+        PauseOperator, PolicyFields, ReturnLeases, RuleName, SealTask, SubmitVotes, SubmittedVote,
     },
     subtask::{Abstention, Answer},
 };
@@ -66,13 +66,17 @@ impl Sim {
         let client = self.chance.below(self.options.clients);
         let quorum = 1 + self.chance.below(3) as u32;
         let labels = 2 + self.chance.below(2);
+        let by_lead = quorum == 2 && labels == 3;
         let request = CreateTask {
             name: "things".to_owned(),
             labels: ["cat", "dog", "cow"][..labels].iter().map(|label| (*label).to_owned()).collect(),
             instructions: None,
             policy: Some(PolicyFields {
-                rule: None,
-                quorum: Some(quorum),
+                rule: by_lead.then_some(RuleName::Lead),
+                quorum: (!by_lead).then_some(quorum),
+                lead: by_lead.then_some(quorum),
+                confidence: None,
+                min_labels: None,
                 max_labels: Some(quorum + self.chance.below(4) as u32),
                 max_abstentions: Some(1 + self.chance.below(3) as u32),
                 lease_seconds: Some([2, 20, 900][self.chance.below(3)]),
