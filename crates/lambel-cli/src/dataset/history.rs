@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct LogArgs {
     /// Where to begin
     #[arg(value_name = "VERSION", default_value = BRANCH)]
-    version: String,
+    which: String,
     /// How many at most
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     limit: usize,
@@ -31,7 +31,7 @@ pub(crate) struct LogArgs {
 
 pub(super) async fn log(context: &Context, args: LogArgs) -> Outcome {
     let folder = args.place.open()?;
-    let from = folder.version(&args.version).await?;
+    let from = folder.version(&args.which).await?;
     let names = folder.names().await?;
     let entries = lambel_dataset::log(folder.objects(), from, args.limit).await?;
     if context.out.json {
@@ -72,14 +72,14 @@ fn json_of(id: CommitId, commit: &Commit, names: &Names) -> Outcome<Value> {
 pub(crate) struct ShowArgs {
     /// Which one
     #[arg(value_name = "VERSION", default_value = BRANCH)]
-    version: String,
+    which: String,
     #[command(flatten)]
     place: Place,
 }
 
 pub(super) async fn show(context: &Context, args: ShowArgs) -> Outcome {
     let folder = args.place.open()?;
-    let id = folder.version(&args.version).await?;
+    let id = folder.version(&args.which).await?;
     let commit = folder.commit(id).await?;
     let names = folder.names().await?;
     context.out.show(&json_of(id, &commit, &names)?, |json| describe(id, &commit, &names, json))

@@ -18,14 +18,14 @@ use crate::{
 pub(crate) struct VerifyArgs {
     /// Only this one and what came before it [default: every branch and tag]
     #[arg(value_name = "VERSION")]
-    version: Option<String>,
+    which: Option<String>,
     #[command(flatten)]
     place: Place,
 }
 
 pub(super) async fn verify(context: &Context, args: VerifyArgs) -> Outcome {
     let folder = args.place.open()?;
-    let from = match &args.version {
+    let from = match &args.which {
         Some(version) => vec![folder.version(version).await?],
         None => roots(folder.refs()).await?,
     };

@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct RollbackArgs {
     /// The version whose rows come back
     #[arg(value_name = "VERSION")]
-    version: String,
+    which: String,
     /// The branch that gets a new commit with these rows
     #[arg(long, value_name = "NAME", default_value = BRANCH)]
     branch: RefName,
@@ -31,7 +31,7 @@ pub(crate) struct RollbackArgs {
 
 pub(super) async fn rollback(context: &Context, args: RollbackArgs) -> Outcome {
     let folder = args.place.open()?;
-    let to = folder.version(&args.version).await?;
+    let to = folder.version(&args.which).await?;
     let at = SystemClock.now();
     let message = args.message.unwrap_or_else(|| format!("rollback to {}", short(to)));
     let (author, program) = (author(context)?, PROGRAM.to_owned());
@@ -56,7 +56,7 @@ pub(crate) struct TagArgs {
     name: Option<RefName>,
     /// The version that it stands for from now on
     #[arg(value_name = "VERSION", default_value = BRANCH)]
-    version: String,
+    which: String,
     #[command(flatten)]
     place: Place,
 }
@@ -68,7 +68,7 @@ pub(super) async fn tag(context: &Context, args: TagArgs) -> Outcome {
     if names.is_branch(&name) {
         return Err(Failure::new(Exit::Conflict, format!("{name} is the name of a branch")));
     }
-    let commit = folder.version(&args.version).await?;
+    let commit = folder.version(&args.which).await?;
     let tag = Tag { name, commit, by: author(context)?, at: SystemClock.now() };
     let is_new = match folder.refs().tag(&tag).await? {
         Tagged::Set => true,
