@@ -1,5 +1,7 @@
 //! The stores of this crate, held to the suite.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{fs, thread};
 
 use lambel_core::{Actor, Timestamp};
