@@ -29,7 +29,7 @@ async fn the_refs_of_a_folder_conform() {
     let refs = DirectoryRefs::create(folder.path()).unwrap();
     conformance::refs(&refs).await;
     // What is there is there for whoever comes later too.
-    let again = DirectoryRefs::open(folder.path()).unwrap().expect("a folder with refs");
+    let again = DirectoryRefs::open(folder.path()).unwrap().unwrap();
     assert_eq!(again.branches().await.unwrap(), refs.branches().await.unwrap());
     assert_eq!(again.tags().await.unwrap(), refs.tags().await.unwrap());
     let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
