@@ -56,8 +56,13 @@ def state_with_streams():
 
 def restore_with_streams(data):
     restore_tables(data)
-    dynamodb._stream_records.update(data.get("stream_records", {}))
-    dynamodb._stream_trimmed.update(data.get("stream_trimmed", {}))
+    if "stream_records" in data:
+        dynamodb._stream_records.update(data["stream_records"])
+        dynamodb._stream_trimmed.update(data["stream_trimmed"])
+        return
+    # Saved when streams were not kept yet: new records come behind whatever was read of the old ones.
+    for (account, region, table), _ in dynamodb._tables.all_items():
+        dynamodb._stream_trimmed.set_scoped(account, region, table, 1_000_000_000)
 
 
 dynamodb.get_state, dynamodb.load_persisted_state = state_with_streams, restore_with_streams

@@ -52,6 +52,10 @@ pub struct Cloud {
     pub subtask_completed_topic_arn: String,
     /// The topic of the ends of tasks.
     pub task_completed_topic_arn: String,
+    /// The table of subtasks.
+    pub subtasks_table_name: String,
+    /// The function that sweeps.
+    pub sweeper_name: String,
     /// The process id of the cloud.
     pub pid: u32,
     /// Where uploads end that could not be validated.

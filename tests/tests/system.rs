@@ -2,6 +2,8 @@
 
 #[path = "system/cli.rs"]
 mod cli;
+#[path = "system/dataset.rs"]
+mod dataset;
 #[path = "system/hostile.rs"]
 mod hostile;
 #[path = "system/identity.rs"]

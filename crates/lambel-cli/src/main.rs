@@ -23,6 +23,7 @@ mod admin;
 mod audit;
 mod consensus;
 mod context;
+mod dataset;
 mod exit;
 mod images;
 mod login;
@@ -88,6 +89,9 @@ enum Command {
     Images(images::Args),
     /// Fetch the results of a task
     Results(results::Args),
+    /// Keep versions of a task's labelled data set in a folder: compare, trace, check and export them
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
     /// List the tasks that have work for you
     Work,
     /// Play operators with the votes of a CSV file
@@ -125,6 +129,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Upload(args) => exit::interruptible(upload::run(context, args), upload::INTERRUPTED).await,
         Command::Images(args) => images::run(context, args).await,
         Command::Results(args) => results::run(context, args).await,
+        Command::Dataset(command) => dataset::run(context, command).await,
         Command::Work => work::run(context).await,
         Command::Replay(args) => exit::interruptible(replay::run(context, args), replay::INTERRUPTED).await,
         Command::Consensus(command) => consensus::run(context, command),

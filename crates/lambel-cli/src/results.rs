@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::ValueEnum;
+use lambel_client::Client;
 use lambel_core::{
     TaskId,
     api::{PageQuery, ResultRow},
@@ -63,8 +64,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
 pub(crate) fn temporary_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".lambel-results-");
-    // Results are no secret of this program: who may read them is for the folder and the umask to say.
+    builder.prefix(".lambel-");
+    // What is labelled is no secret of this program: who may read them is for the folder and the umask to say.
     #[cfg(unix)]
     let permissions = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666);
     #[cfg(unix)]
@@ -79,22 +80,41 @@ async fn fetch<W: Write>(
     to: W,
     failure: &impl Fn(&io::Error) -> Failure,
 ) -> Outcome<u64> {
-    let client = context.client()?;
+    let mut pages = Pages::new(context.client()?, args.task);
     let mut writer = Writer::begin(args.format, to).map_err(|error| failure(&error))?;
-    let mut query = PageQuery { cursor: None, limit: Some(PAGE_ROWS) };
-    loop {
-        let page = client.results(args.task, &query).await?;
-        page.rows.iter().try_for_each(|row| writer.row(row)).map_err(|error| failure(&error))?;
+    while let Some(rows) = pages.next().await? {
+        rows.iter().try_for_each(|row| writer.row(row)).map_err(|error| failure(&error))?;
+    }
+    writer.end().map_err(|error| failure(&error))
+}
+
+/// The results of a task, a page at a time.
+pub(crate) struct Pages {
+    client: Client,
+    task: TaskId,
+    /// What to ask for next; none behind the last page.
+    query: Option<PageQuery>,
+}
+
+impl Pages {
+    pub(crate) fn new(client: Client, task: TaskId) -> Self {
+        Self { client, task, query: Some(PageQuery { cursor: None, limit: Some(PAGE_ROWS) }) }
+    }
+
+    /// The next page; none behind the last.
+    pub(crate) async fn next(&mut self) -> Outcome<Option<Vec<ResultRow>>> {
+        let Some(query) = &mut self.query else { return Ok(None) };
+        let page = self.client.results(self.task, query).await?;
         match page.next {
             // A cursor that does not move would go on for ever.
             Some(next) if query.cursor.as_ref() == Some(&next) => {
                 return Err(Failure::new(Exit::Failed, "the service names the same page again as the next one"));
             }
             Some(next) => query.cursor = Some(next),
-            None => break,
+            None => self.query = None,
         }
+        Ok(Some(page.rows))
     }
-    writer.end().map_err(|error| failure(&error))
 }
 
 /// Rows in one of the formats.

@@ -81,6 +81,20 @@ impl Dataset {
         draft: Draft,
         rows: impl Stream<Item = Result<Row>> + Send,
     ) -> Result<Committed> {
+        let now = draft.at;
+        self.commit_rows_then(branch, rows, now, || draft).await
+    }
+
+    /// The same, with a draft that is made when all rows have been seen: what follows from them, such as the models
+    /// that took part, need not be known before. `now` is the time that the log of the branch gets, which may be
+    /// another than that of the commit.
+    pub async fn commit_rows_then(
+        &self,
+        branch: &RefName,
+        rows: impl Stream<Item = Result<Row>> + Send,
+        now: Timestamp,
+        draft: impl FnOnce() -> Draft + Send,
+    ) -> Result<Committed> {
         let head = self.head_tree(branch).await?;
         let base = head.as_ref().map(|(_, _, tree)| tree);
         let mut writer = TreeWriter::begin(&*self.objects, base).await?;
@@ -89,7 +103,7 @@ impl Dataset {
             writer.push(row).await?;
         }
         let (tree, written) = writer.finish().await?;
-        self.conclude(branch, head, draft, tree, written).await
+        self.conclude(branch, head, draft(), now, tree, written).await
     }
 
     /// Commits the rows of the head with changes: for each image its row, or none to take it out.
@@ -101,7 +115,8 @@ impl Dataset {
     ) -> Result<Committed> {
         let Some(head) = self.head_tree(branch).await? else { return Err(Error::NoBranch(branch.clone())) };
         let (tree, written) = write_changes(&*self.objects, &head.2, changes).await?;
-        self.conclude(branch, Some(head), draft, tree, written).await
+        let now = draft.at;
+        self.conclude(branch, Some(head), draft, now, tree, written).await
     }
 
     /// Commits the tree of an earlier commit, with its labels, policy and consensus, as the newest of the branch.
@@ -120,7 +135,7 @@ impl Dataset {
         let tree = old.tree(&*self.objects).await?;
         let Commit { task, labels, policy, consensus, models, .. } = old;
         let draft = Draft { task, author, at, message, labels, policy, consensus, models, program };
-        self.conclude(branch, Some(head), draft, tree, Written::default()).await
+        self.conclude(branch, Some(head), draft, at, tree, Written::default()).await
     }
 
     async fn conclude(
@@ -128,6 +143,7 @@ impl Dataset {
         branch: &RefName,
         head: Option<(CommitId, Commit, Tree)>,
         draft: Draft,
+        now: Timestamp,
         tree: Tree,
         written: Written,
     ) -> Result<Committed> {
@@ -141,7 +157,7 @@ impl Dataset {
         }
         let parent = head.map(|(id, _, _)| id);
         let why = draft.message.clone();
-        let reason = Reason { by: draft.author.clone(), at: draft.at, why };
+        let reason = Reason { by: draft.author.clone(), at: now, why };
         let commit = Commit {
             task: draft.task,
             tree: tree.id,

@@ -1,9 +1,10 @@
-//! A store in a folder of the file system. One process writes it at a time.
+//! A store in a folder of the file system. Several processes may read and write it at once.
 
 use std::{
     fs,
     io::{self, ErrorKind, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    process,
     sync::atomic::{AtomicU64, Ordering},
     time::UNIX_EPOCH,
 };
@@ -21,12 +22,38 @@ use crate::{
 #[derive(Debug)]
 pub struct DirectoryObjectStore {
     root: PathBuf,
-    /// Tells apart the files that are being written.
-    writes: AtomicU64,
 }
 
-fn failed(error: &io::Error) -> StoreError {
+pub(crate) fn failed(error: &io::Error) -> StoreError {
     StoreError::Failed(error.to_string())
+}
+
+/// Writes a file that has its name only when it is whole, so that nobody ever reads half of it.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (draft, mut file) = new_draft(path)?;
+    let written = file.write_all(bytes);
+    drop(file);
+    let written = written.and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        // What is worth telling is why it could not be written.
+        drop(fs::remove_file(&draft));
+    }
+    written
+}
+
+/// A new file beside `path`, with a name that no object has and no other process uses.
+fn new_draft(path: &Path) -> io::Result<(PathBuf, fs::File)> {
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = WRITES.fetch_add(1, Ordering::Relaxed);
+        let draft = path.with_extension(format!("draft-{}-{number}", process::id()));
+        match fs::File::create_new(&draft) {
+            Ok(file) => return Ok((draft, file)),
+            // Left behind by a process that had this number before, or made on another machine.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 impl DirectoryObjectStore {
@@ -36,7 +63,7 @@ impl DirectoryObjectStore {
         for kind in Kind::ALL {
             fs::create_dir_all(root.join(folder(kind))).map_err(|error| failed(&error))?;
         }
-        Ok(Self { root, writes: AtomicU64::new(0) })
+        Ok(Self { root })
     }
 
     fn path(&self, key: ObjectKey) -> PathBuf {
@@ -52,15 +79,7 @@ fn folder(kind: Kind) -> String {
 #[async_trait]
 impl ObjectStore for DirectoryObjectStore {
     async fn put(&self, key: ObjectKey, bytes: Bytes) -> StoreResult<()> {
-        let path = self.path(key);
-        // A name that no object has; it takes its own in one step, so that no half of a file is ever read.
-        let draft = path.with_extension(format!("draft-{}", self.writes.fetch_add(1, Ordering::Relaxed)));
-        let write = || {
-            let mut file = fs::File::create(&draft)?;
-            file.write_all(&bytes)?;
-            fs::rename(&draft, &path)
-        };
-        write().map_err(|error| failed(&error))
+        write_whole(&self.path(key), &bytes).map_err(|error| failed(&error))
     }
 
     async fn get(&self, key: ObjectKey) -> StoreResult<Option<Bytes>> {

@@ -25,6 +25,7 @@
 //! |---|---|---|---|
 //! | chunk: a line `{"v":1,"kind":"chunk"}`, then a row on each line | 1 | 0.1.0 | 0.1.0 on |
 //! | node, tree, commit: one JSON object with `v` and `kind` | 1 | 0.1.0 | 0.1.0 on |
+//! | refs of a folder: `refs.json` | 1 | 0.1.0 | 0.1.0 on |
 //! | exports | those of the formats | 0.1.0 | the tools they are for |
 //!
 //! The cuts between chunks belong to version 1 too: with other numbers equal rows would have other trees.
@@ -35,6 +36,7 @@ pub mod conformance;
 mod dataset;
 mod diff;
 mod directory;
+mod directory_refs;
 mod error;
 pub mod export;
 mod garbage;
@@ -56,6 +58,7 @@ pub use commit::{Commit, Consensus, ModelVersion};
 pub use dataset::{Committed, Dataset, Draft};
 pub use diff::{Change, ChangeKind, DiffSummary, diff};
 pub use directory::DirectoryObjectStore;
+pub use directory_refs::DirectoryRefs;
 pub use error::{Error, Result};
 pub use garbage::{Garbage, find_garbage, reachable, remove_garbage, roots};
 pub use history::{Blame, LogEntry, blame, log};

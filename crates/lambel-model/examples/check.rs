@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p lambel-model --example check              # the worlds of the tests
-//! cargo run --release -p lambel-model --example check -- --large   # also those that take minutes
+//! cargo run --release -p lambel-model --example check -- --large   # also worlds of millions of states
 //! cargo run --release -p lambel-model --example check -- votes     # these
 //! ```
 //!

@@ -1,11 +1,12 @@
 //! The main job, and what must not disturb it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, env, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::try_join_all;
 use lambel_core::{
-    ImageId, SubtaskState, TaskState,
+    ImageId, Shards, SubtaskState, TaskState,
     api::{Grant, ImageState, LeaseRef, PolicyFields, ReturnLeases, SealTask, VoteOutcome},
 };
 use lambel_system_tests::{Cloud, File, Terminal, pictures, wait_for};
@@ -273,5 +274,58 @@ async fn twenty_operators_vote_on_the_same_images_at_the_same_time() -> Result<(
     }
     let terminal = Terminal::new(&cloud)?;
     terminal.lambel(0, &["admin", "check", &task.to_string()]).await?;
+    Ok(())
+}
+
+/// Calls the sweep as its schedule does, and says what it did.
+async fn sweep(cloud: &Cloud) -> Result<Value> {
+    let aws = env::var("LAMBEL_AWS").context("LAMBEL_AWS is not set: `cargo xtask test` sets it")?;
+    let answer = env::temp_dir().join(format!("lambel-sweep-{}.json", uuid::Uuid::now_v7()));
+    let mut command = tokio::process::Command::new(aws);
+    command.args(["lambda", "invoke", "--function-name", &cloud.sweeper_name, "--payload", r#"{"sweep":true}"#]);
+    let output = command.arg(&answer).output().await?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success() && !said.contains("FunctionError"), "{said}");
+    let swept = serde_json::from_slice(&std::fs::read(&answer)?)?;
+    std::fs::remove_file(&answer)?;
+    Ok(swept)
+}
+
+#[tokio::test]
+async fn the_sweep_closes_what_was_left_open_and_completes_the_task() -> Result<()> {
+    let cloud = Cloud::running()?;
+    let client = cloud.client().await?;
+    let task = client.task(quorum(1)).await?;
+    let files = pictures(1, 79);
+    client.fill(task, &files).await?;
+    // Whoever took the vote was stopped before they closed the image: the table alone has it.
+    let image = ImageId::of(&files[0].1);
+    let shard = Shards::for_images(Some(1_000)).of(&image);
+    let config = aws_config::load_defaults(aws_config::BehaviorVersion::v2026_01_12()).await;
+    let (number, text) = (|n: &str| AttributeValue::N(n.to_owned()), |s: String| AttributeValue::S(s));
+    let vote = [("a".to_owned(), number("1")), ("t".to_owned(), number("1795250820000"))];
+    aws_sdk_dynamodb::Client::new(&config)
+        .update_item()
+        .table_name(&cloud.subtasks_table_name)
+        .key("pk", text(format!("{task}#{shard}")))
+        .key("sk", text(image.to_string()))
+        .update_expression("SET votes.#who = :vote, rev = rev + :one")
+        .expression_attribute_names("#who", "somebody")
+        .expression_attribute_values(":vote", AttributeValue::M(vote.into()))
+        .expression_attribute_values(":one", number("1"))
+        .send()
+        .await?;
+    let terminal = Terminal::new(&cloud)?;
+    let report = &terminal.lambel(6, &["admin", "check", &task.to_string()]).await?[0];
+    assert_eq!(report["findings"][0]["finding"], "not-closed", "{report}");
+
+    sweep(&cloud).await?;
+    let view = client.completed(task).await?;
+    assert_eq!(view.progress.context("progress")?.complete, 1);
+    let rows = client.results(task).await?;
+    assert_eq!(rows[0].status.label.as_ref().context("a label")?.as_str(), "dog");
+    terminal.lambel(0, &["admin", "check", &task.to_string()]).await?;
+    let again = sweep(&cloud).await?;
+    assert!(!again["completed"].to_string().contains(&task.to_string()), "{again}");
     Ok(())
 }

@@ -119,9 +119,16 @@ impl Format {
         }
     }
 
-    /// Whether files that are no pictures are left out: the tools that read the format would stumble over them.
-    fn wants_pictures(&self) -> bool {
-        !matches!(self, Self::JsonLines | Self::Csv | Self::Parquet)
+    /// Whether a row can be said in the format. Files that are no pictures are left out where the tools that read it
+    /// would stumble over them.
+    fn has_place_for(&self, row: &Row) -> bool {
+        match self {
+            Self::JsonLines | Self::Csv | Self::Parquet => true,
+            Self::ClassFolders => row.decided_label().is_some(),
+            Self::Manifest { .. } | Self::LabelStudio | Self::Coco | Self::ImageFolder => {
+                !matches!(row.outcome, Outcome::Rejected { .. })
+            }
+        }
     }
 
     /// Whether an image with several names can have a line for each.
@@ -305,8 +312,7 @@ pub async fn export(
         let mut images = 0;
         while let Some(rows) = chunks.try_next().await? {
             for row in rows {
-                if !options.takes(&row) || (format.wants_pictures() && matches!(row.outcome, Outcome::Rejected { .. }))
-                {
+                if !options.takes(&row) || !format.has_place_for(&row) {
                     continue;
                 }
                 images += 1;

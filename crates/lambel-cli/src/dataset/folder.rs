@@ -1,0 +1,191 @@
+//! The folder of a data set, and versions by their names.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use lambel_core::TaskId;
+use lambel_dataset::{
+    Commit, CommitId, Dataset, DirectoryObjectStore, DirectoryRefs, ObjectKey, ObjectStore, RefName, Refs,
+    store::{Kind, RefMove, Tag},
+};
+
+use crate::exit::{Exit, Failure, Outcome};
+
+/// Digits of an id that have to be given at least.
+const DIGITS: usize = 4;
+/// Commits that a list asks for at once.
+const PAGE: usize = 1_000;
+
+/// Where the data set is.
+#[derive(clap::Args)]
+pub(super) struct Place {
+    /// The folder of the data set
+    #[arg(long = "in", value_name = "DIR", default_value = ".")]
+    folder: PathBuf,
+}
+
+impl Place {
+    pub(super) fn open(&self) -> Outcome<Folder> {
+        Folder::open(&self.folder)
+    }
+}
+
+/// A data set in a folder.
+pub(super) struct Folder {
+    pub(super) dataset: Dataset,
+}
+
+impl Folder {
+    /// The data set that is there.
+    pub(super) fn open(path: &Path) -> Outcome<Self> {
+        let missing = || {
+            let path = path.display();
+            let advice = "`lambel dataset commit TASK --into DIR` makes one; `--in DIR` says where one is";
+            Failure::new(Exit::NotFound, format!("there is no data set in {path}; {advice}"))
+        };
+        let refs = DirectoryRefs::open(path)?.ok_or_else(missing)?;
+        Self::of(path, refs)
+    }
+
+    /// The data set that is there, or a new one where there is nothing yet.
+    pub(super) fn open_or_make(path: &Path) -> Outcome<Self> {
+        if DirectoryRefs::open(path)?.is_none() {
+            let failure = |error: &io::Error| Failure::io(path.display(), error);
+            match fs::read_dir(path) {
+                Ok(mut entries) => {
+                    if let Some(entry) = entries.next() {
+                        entry.map_err(|error| failure(&error))?;
+                        let message = format!("{} has other files and no data set; name a new folder", path.display());
+                        return Err(Failure::usage(message));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failure(&error)),
+            }
+        }
+        Self::of(path, DirectoryRefs::create(path)?)
+    }
+
+    fn of(path: &Path, refs: DirectoryRefs) -> Outcome<Self> {
+        let objects = DirectoryObjectStore::open(path)?;
+        Ok(Self { dataset: Dataset { objects: Arc::new(objects), refs: Arc::new(refs) } })
+    }
+
+    pub(super) fn objects(&self) -> &dyn ObjectStore {
+        &*self.dataset.objects
+    }
+
+    pub(super) fn refs(&self) -> &dyn Refs {
+        &*self.dataset.refs
+    }
+
+    pub(super) async fn commit(&self, id: CommitId) -> Outcome<Commit> {
+        Ok(Commit::read(self.objects(), id).await?)
+    }
+
+    /// The task that this is the data set of; none as long as there is no commit.
+    pub(super) async fn task(&self) -> Outcome<Option<TaskId>> {
+        match self.refs().branches().await?.first() {
+            Some((_, last)) => Ok(Some(self.commit(last.to).await?.task)),
+            None => Ok(None),
+        }
+    }
+
+    /// The commit that a version stands for: a branch, a tag, an id or the beginning of one, and how many commits
+    /// before it.
+    pub(super) async fn version(&self, text: &str) -> Outcome<CommitId> {
+        let (name, back) = match text.split_once('~') {
+            Some((name, back)) => {
+                let back: u32 = back.parse().map_err(|_| {
+                    Failure::usage(format!("{text:?}: behind `~` stands how many commits to go back, such as `live~1`"))
+                })?;
+                (name, back)
+            }
+            None => (text, 0),
+        };
+        let mut id = self.named(name).await?;
+        for _ in 0..back {
+            let parents = self.commit(id).await?.parents;
+            id = *parents.first().ok_or_else(|| {
+                Failure::new(Exit::NotFound, format!("{text:?}: there are not so many commits before it"))
+            })?;
+        }
+        Ok(id)
+    }
+
+    async fn named(&self, text: &str) -> Outcome<CommitId> {
+        let missing = || Failure::new(Exit::NotFound, format!("there is no branch, tag or commit {text:?}"));
+        if let Ok(id) = text.parse::<CommitId>() {
+            let is_there = self.objects().get(ObjectKey::commit(id)).await?.is_some();
+            return if is_there { Ok(id) } else { Err(missing()) };
+        }
+        if let Ok(name) = text.parse::<RefName>() {
+            if let Some(last) = self.refs().branch(&name).await? {
+                return Ok(last.to);
+            }
+            if let Some(tag) = self.refs().tags().await?.into_iter().find(|tag| tag.name == name) {
+                return Ok(tag.commit);
+            }
+        }
+        let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() < DIGITS || !text.bytes().all(hexadecimal) {
+            return Err(missing());
+        }
+        let found: Vec<_> = self.commits().await?.into_iter().filter(|id| id.to_string().starts_with(text)).collect();
+        match found.as_slice() {
+            [id] => Ok(*id),
+            [] => Err(missing()),
+            several => Err(Failure::usage(format!("{} commits begin with {text:?}; give more digits", several.len()))),
+        }
+    }
+
+    /// Every commit that is stored, whether a name leads to it or not.
+    async fn commits(&self) -> Outcome<Vec<CommitId>> {
+        let mut ids = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.objects().list(Kind::Commit, after, PAGE).await?;
+            ids.extend(page.iter().map(|listed| CommitId::from(listed.key.id)));
+            match page.last() {
+                Some(last) if page.len() == PAGE => after = Some(last.key.id),
+                _ => return Ok(ids),
+            }
+        }
+    }
+
+    pub(super) async fn names(&self) -> Outcome<Names> {
+        Ok(Names { branches: self.refs().branches().await?, tags: self.refs().tags().await? })
+    }
+}
+
+/// Branches and tags, to be shown beside the commits that they stand for.
+pub(super) struct Names {
+    branches: Vec<(RefName, RefMove)>,
+    pub(super) tags: Vec<Tag>,
+}
+
+impl Names {
+    pub(super) fn is_branch(&self, name: &RefName) -> bool {
+        self.branches.iter().any(|(known, _)| known == name)
+    }
+
+    pub(super) fn is_tag(&self, name: &RefName) -> bool {
+        self.tags.iter().any(|tag| tag.name == *name)
+    }
+
+    pub(super) fn branches_of(&self, id: CommitId) -> Vec<&str> {
+        self.branches.iter().filter(|(_, last)| last.to == id).map(|(name, _)| name.as_str()).collect()
+    }
+
+    pub(super) fn tags_of(&self, id: CommitId) -> Vec<&str> {
+        self.tags.iter().filter(|tag| tag.commit == id).map(|tag| tag.name.as_str()).collect()
+    }
+
+    /// All names of a commit, for people.
+    pub(super) fn of(&self, id: CommitId) -> String {
+        [self.branches_of(id), self.tags_of(id)].concat().join(", ")
+    }
+}
