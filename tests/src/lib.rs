@@ -104,6 +104,20 @@ impl Cloud {
         aws_config::defaults(BehaviorVersion::v2026_01_12()).load().await
     }
 
+    /// Calls a function as its schedule does, with its own rights, and gives its answer.
+    pub async fn call(&self, function: &str) -> Result<serde_json::Value> {
+        let aws = env::var("LAMBEL_AWS").context("LAMBEL_AWS is not set: `cargo xtask test` sets it")?;
+        let answer = env::temp_dir().join(format!("lambel-call-{}.json", uuid::Uuid::now_v7()));
+        let mut command = tokio::process::Command::new(aws);
+        command.args(["lambda", "invoke", "--function-name", function, "--payload", "{}"]).arg(&answer);
+        let output = command.output().await?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(output.status.success() && !said.contains("FunctionError"), "{said}");
+        let given = serde_json::from_slice(&fs::read(&answer)?)?;
+        fs::remove_file(&answer)?;
+        Ok(given)
+    }
+
     /// The queues, for tests that meddle with them.
     pub async fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&Self::aws().await)

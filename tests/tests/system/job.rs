@@ -1,8 +1,8 @@
 //! The main job, and what must not disturb it.
 
-use std::{collections::BTreeMap, env, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::try_join_all;
 use lambel_core::{
@@ -277,20 +277,6 @@ async fn twenty_operators_vote_on_the_same_images_at_the_same_time() -> Result<(
     Ok(())
 }
 
-/// Calls the sweep as its schedule does, and says what it did.
-async fn sweep(cloud: &Cloud) -> Result<Value> {
-    let aws = env::var("LAMBEL_AWS").context("LAMBEL_AWS is not set: `cargo xtask test` sets it")?;
-    let answer = env::temp_dir().join(format!("lambel-sweep-{}.json", uuid::Uuid::now_v7()));
-    let mut command = tokio::process::Command::new(aws);
-    command.args(["lambda", "invoke", "--function-name", &cloud.sweeper_name, "--payload", r#"{"sweep":true}"#]);
-    let output = command.arg(&answer).output().await?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(output.status.success() && !said.contains("FunctionError"), "{said}");
-    let swept = serde_json::from_slice(&std::fs::read(&answer)?)?;
-    std::fs::remove_file(&answer)?;
-    Ok(swept)
-}
-
 #[tokio::test]
 async fn the_sweep_closes_what_was_left_open_and_completes_the_task() -> Result<()> {
     let cloud = Cloud::running()?;
@@ -319,13 +305,13 @@ async fn the_sweep_closes_what_was_left_open_and_completes_the_task() -> Result<
     let report = &terminal.lambel(6, &["admin", "check", &task.to_string()]).await?[0];
     assert_eq!(report["findings"][0]["finding"], "not-closed", "{report}");
 
-    sweep(&cloud).await?;
+    cloud.call(&cloud.sweeper_name).await?;
     let view = client.completed(task).await?;
     assert_eq!(view.progress.context("progress")?.complete, 1);
     let rows = client.results(task).await?;
     assert_eq!(rows[0].status.label.as_ref().context("a label")?.as_str(), "dog");
     terminal.lambel(0, &["admin", "check", &task.to_string()]).await?;
-    let again = sweep(&cloud).await?;
+    let again = cloud.call(&cloud.sweeper_name).await?;
     assert!(!again["completed"].to_string().contains(&task.to_string()), "{again}");
     Ok(())
 }

@@ -1,8 +1,6 @@
 //! Tasks that are decided by other rules than a fixed quorum.
 
-use std::env;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use lambel_core::{
     ImageId, TaskId, TaskState,
@@ -10,7 +8,6 @@ use lambel_core::{
 };
 use lambel_system_tests::{Cloud, Terminal, pictures};
 use serde_json::Value;
-use tokio::process::Command;
 
 #[tokio::test]
 async fn a_lead_takes_two_votes_where_operators_agree_and_more_where_they_do_not() -> Result<()> {
@@ -49,18 +46,12 @@ fn truth(image: ImageId) -> String {
     if image.digest()[31].is_multiple_of(2) { "cat" } else { "dog" }.to_owned()
 }
 
-/// Calls the function that measures operators, as its schedule would, and says how it has seen one task.
+/// Has operators measured, and says how one task was seen.
 async fn measure(cloud: &Cloud, task: TaskId) -> Result<Value> {
-    let answer = env::temp_dir().join(format!("skills-{task}.json"));
-    let program = env::var("LAMBEL_AWS").context("LAMBEL_AWS is not set: `cargo xtask test` sets it")?;
-    let mut command = Command::new(program);
-    command.args(["lambda", "invoke", "--function-name", &cloud.skill_estimator_name]);
-    let output = command.arg(&answer).output().await?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let looks: Vec<Value> = serde_json::from_slice(&std::fs::read(&answer)?)?;
-    std::fs::remove_file(&answer)?;
+    let looks = cloud.call(&cloud.skill_estimator_name).await?;
     let id = task.to_string();
-    Ok(looks.into_iter().find(|look| look["task"] == id).unwrap_or_default())
+    let looks = looks.as_array().context("a list of looks")?;
+    Ok(looks.iter().find(|look| look["task"] == id).cloned().unwrap_or_default())
 }
 
 #[tokio::test]

@@ -36,15 +36,44 @@ pub(crate) struct Args {
     /// Write everything that was measured to this file, as JSON
     #[arg(long)]
     report: Option<PathBuf>,
-    /// The rule that decides
-    #[arg(long, default_value = "majority", value_parser = ["majority"])]
-    rule: String,
-    /// Votes that every image gets
-    #[arg(long, default_value_t = 3)]
-    quorum: u32,
+    #[command(flatten)]
+    policy: PolicyArgs,
     /// Operators that label at the same time
     #[arg(long, default_value_t = 6)]
     operators: u16,
+}
+
+/// How the task comes to its labels: passed on to `lambel task create`.
+#[derive(Debug, clap::Args)]
+struct PolicyArgs {
+    /// The rule that decides
+    #[arg(long, default_value = "majority", value_parser = ["adaptive", "lead", "majority"])]
+    rule: String,
+    /// majority: votes that every image gets [default: 3]
+    #[arg(long)]
+    quorum: Option<u32>,
+    /// lead: how many votes a label has to be ahead [default: 2]
+    #[arg(long)]
+    lead: Option<u32>,
+    /// adaptive: how sure a label has to be [default: 0.95]
+    #[arg(long)]
+    confidence: Option<f64>,
+    /// Votes after which an image without an answer is a dispute
+    #[arg(long)]
+    max_labels: Option<u32>,
+}
+
+impl PolicyArgs {
+    fn words(&self) -> Vec<String> {
+        let numbers = [
+            ("--quorum", self.quorum.map(|number| number.to_string())),
+            ("--lead", self.lead.map(|number| number.to_string())),
+            ("--confidence", self.confidence.map(|number| number.to_string())),
+            ("--max-labels", self.max_labels.map(|number| number.to_string())),
+        ];
+        let said = numbers.into_iter().filter_map(|(name, number)| Some([name.to_owned(), number?]));
+        ["--rule".to_owned(), self.rule.clone()].into_iter().chain(said.flatten()).collect()
+    }
 }
 
 /// The folder to work on.
@@ -100,21 +129,13 @@ fn job(args: &Args, lambel: &Lambel, data: &Data, home: &Path, deployment: &Depl
     let begin = Instant::now();
     lambel.sign_in("client", deployment)?;
     let labels = data.file("labels.txt");
-    let quorum = args.quorum.to_string();
-    let task = lambel.one(&[
-        "task",
-        "create",
-        "--name",
-        "demo",
-        "--labels-file",
-        path_text(&labels)?,
-        "--quorum",
-        &quorum,
-        "--instructions",
-        "What is in the picture?",
-    ])?;
+    let policy = args.policy.words();
+    let mut create = vec!["task", "create", "--name", "demo", "--labels-file", path_text(&labels)?];
+    create.extend(["--instructions", "What is in the picture?"]);
+    create.extend(policy.iter().map(String::as_str));
+    let task = lambel.one(&create)?;
     let id = task["task"].as_str().context("a task without an id")?.to_owned();
-    println!("task {id}: {} labels, rule {}, quorum {quorum}", label_count(&task), args.rule);
+    println!("task {id}: {} labels, {}", label_count(&task), task["policy"]);
 
     let images = data.file("images");
     let uploading = Instant::now();
@@ -152,6 +173,7 @@ fn job(args: &Args, lambel: &Lambel, data: &Data, home: &Path, deployment: &Depl
     let votes = Table::read(&votes, ["item", "annotator", "label"])?;
     let recount = recount(&rows, &truth, &votes, &replay)?;
     Ok(Report {
+        policy: task["policy"].clone(),
         task: id,
         progress: complete["progress"].clone(),
         upload,

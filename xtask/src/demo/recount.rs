@@ -37,7 +37,10 @@ pub(super) struct Recount {
     pub(super) decided: u64,
     /// Votes in these decisions.
     pub(super) votes: u64,
-    /// Decisions that differ from the plurality of the votes that were in them.
+    /// Decisions of an `adaptive` task that go by what the votes weigh, since the operators were known. None of a task
+    /// whose votes have no weights.
+    pub(super) decided_by_weights: Option<u64>,
+    /// Decisions that differ from the leading label of the votes that were in them.
     pub(super) labels_that_differ: Vec<String>,
     /// Votes that are not the annotator's vote in the file.
     pub(super) votes_that_differ: Vec<String>,
@@ -46,6 +49,14 @@ pub(super) struct Recount {
     /// Images whose truth is known, and of these those whose label is it.
     pub(super) known: u64,
     pub(super) right: u64,
+}
+
+/// The votes for one label.
+#[derive(Default)]
+struct Tally {
+    votes: i64,
+    /// In nats.
+    weight: f64,
 }
 
 /// Counts again. `rows` are the results, `replay` the report of who voted.
@@ -75,7 +86,8 @@ pub(super) fn recount(rows: &[Value], truth: &Table, votes: &Table, replay: &Val
             continue;
         }
         found.decided += 1;
-        let mut tally: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut tally: BTreeMap<&str, Tally> = BTreeMap::new();
+        let mut warm = false;
         let mut voters = BTreeSet::new();
         let cast = row["votes"].as_array().context("a row without votes")?;
         for vote in cast.iter().filter(|vote| vote["late"] != true) {
@@ -85,14 +97,25 @@ pub(super) fn recount(rows: &[Value], truth: &Table, votes: &Table, replay: &Val
                 found.counted_twice.push(name.to_owned());
             }
             let Some(label) = vote["label"].as_str() else { continue };
-            *tally.entry(label).or_default() += 1;
+            let sum = tally.entry(label).or_default();
+            sum.votes += 1;
+            sum.weight += vote["weight"].as_f64().unwrap_or(0.0);
+            warm |= vote["phase"] == "warm";
+            if !vote["weight"].is_null() {
+                found.decided_by_weights.get_or_insert_default();
+            }
             let of_file = names.get(operator).and_then(|annotator| said.get(&(name, *annotator)));
             if of_file != Some(&label) && said_of_twin(rows, row, operator, &names, &said) != Some(label) {
                 found.votes_that_differ.push(name.to_owned());
             }
         }
-        let most = tally.values().max().copied().unwrap_or(0);
-        let leaders: Vec<&str> = tally.iter().filter(|(_, count)| **count == most).map(|(label, _)| *label).collect();
+        // Weights decide once operators are known; thousandths of a nat are not lost in such sums.
+        let height = |sum: &Tally| if warm { (sum.weight * 1_000.0).round() as i64 } else { sum.votes };
+        let most = tally.values().map(height).max().unwrap_or(0);
+        let leaders: Vec<&str> = tally.iter().filter(|(_, sum)| height(sum) == most).map(|(label, _)| *label).collect();
+        if let Some(weighed) = &mut found.decided_by_weights {
+            *weighed += u64::from(warm);
+        }
         // A dispute is a tie: its label is one of those that lead.
         if !label.is_some_and(|label| leaders.contains(&label)) || (row["state"] == "complete" && leaders.len() > 1) {
             found.labels_that_differ.push(name.to_owned());
@@ -145,6 +168,23 @@ mod tests {
         let truth = table(&[&["a", "cat"], &["b", "dog"]]);
         let found = recount(&rows, &truth, &said, &replay()).unwrap();
         assert_eq!(found, Recount { decided: 1, votes: 3, known: 2, right: 1, ..Recount::default() });
+    }
+
+    #[test]
+    fn weights_decide_where_operators_were_known() {
+        let cast = |n: u32, label: &str, weight: f64, phase: &str| json!({"operator": format!("sub-{n}"), "label": label, "weight": weight, "phase": phase});
+        let votes =
+            |phase: &str| json!([cast(0, "cat", 0.3, phase), cast(1, "cat", 0.3, phase), cast(2, "dog", 4.1, "cold")]);
+        let row = |name: &str, label: &str, phase: &str| json!({"name": name, "image": name, "state": "complete", "label": label, "votes": votes(phase)});
+        let rows = [row("a", "dog", "warm"), row("b", "cat", "cold"), row("c", "cat", "warm"), row("d", "dog", "cold")];
+        let said = |name: &str| {
+            [[name, "op-0", "cat"], [name, "op-1", "cat"], [name, "op-2", "dog"]]
+                .map(|row| row.map(str::to_owned).to_vec())
+        };
+        let said = Table(["a", "b", "c", "d"].iter().flat_map(|name| said(name)).collect());
+        let found = recount(&rows, &Table::default(), &said, &replay()).unwrap();
+        assert_eq!(found.labels_that_differ, ["c", "d"]);
+        assert_eq!((found.votes_that_differ.len(), found.decided_by_weights), (0, Some(2)));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use super::recount::Recount;
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) task: String,
+    /// Its policy, with every default filled in.
+    pub(super) policy: Value,
     /// The counters of the task, once it was complete.
     pub(super) progress: Value,
     /// What `lambel upload` said.
@@ -41,6 +43,7 @@ impl Report {
         let operators = replay["annotators"].as_array().map_or(0, Vec::len);
         let row = |what: &str, value: String| println!("  {what:<26}{value}");
         println!();
+        row("rule", self.policy["rule"].as_str().unwrap_or_default().to_owned());
         row("files", format!("{} ({} different)", self.upload["files"], self.upload["distinct_images"]));
         row("accepted", self.count("accepted").to_string());
         row("refused", self.count("rejected").to_string());
@@ -52,6 +55,9 @@ impl Report {
         row("complete", self.count("complete").to_string());
         row("disputed", self.count("disputed").to_string());
         row("votes", format!("{votes} by {operators} operators, {:.2} an image", ratio(votes, decided)));
+        if let Some(weighed) = self.recount.decided_by_weights.filter(|_| self.policy["rule"] == "adaptive") {
+            row("  decided by weights", format!("{weighed} of {decided}"));
+        }
         row("  counted, late, refused", format!("{}, {}, {}", tally("counted"), tally("late"), tally("refused")));
         row("labels that are true", format!("{right} of {known} ({:.1} %)", 100.0 * ratio(right, known)));
         row(

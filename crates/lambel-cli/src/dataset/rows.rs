@@ -13,7 +13,7 @@ use lambel_core::{
 };
 use lambel_dataset::{
     Error, ModelVersion, Row, StoreError,
-    row::{self, RowVote, VoteAnswer},
+    row::{self, RowVote, VoteAnswer, Weight},
 };
 
 use crate::{
@@ -171,7 +171,7 @@ fn vote(vote: &VoteView) -> Result<RowVote, String> {
         answer,
         at: Some(vote.at),
         elapsed_ms: vote.elapsed_ms,
-        weight: None,
+        weight: vote.weight.and_then(Weight::new),
         late: vote.late,
     })
 }
