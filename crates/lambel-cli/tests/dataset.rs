@@ -182,6 +182,7 @@ fn versions_go_by_many_names() {
     for unknown in ["v2", "abc", "live~2", "0000", &"0".repeat(64)] {
         bench.fails(4, &["show", unknown]);
     }
+    assert!(bench.fails(4, &["show", "v2"]).contains("live, v1"), "it says what there is");
     bench.fails(2, &["show", "live~x"]);
     // Without `--in` it is the folder that one stands in.
     let output = bench.command(&["show", "--json"], &bench.path("set")).output().unwrap();

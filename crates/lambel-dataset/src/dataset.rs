@@ -82,18 +82,17 @@ impl Dataset {
         rows: impl Stream<Item = Result<Row>> + Send,
     ) -> Result<Committed> {
         let now = draft.at;
-        self.commit_rows_then(branch, rows, now, || draft).await
+        self.commit_rows_then(branch, rows, || (draft, now)).await
     }
 
     /// The same, with a draft that is made when all rows have been seen: what follows from them, such as the models
-    /// that took part, need not be known before. `now` is the time that the log of the branch gets, which may be
-    /// another than that of the commit.
+    /// that took part, need not be known before. With it comes the time that the log of the branch gets, which may
+    /// be another than that of the commit.
     pub async fn commit_rows_then(
         &self,
         branch: &RefName,
         rows: impl Stream<Item = Result<Row>> + Send,
-        now: Timestamp,
-        draft: impl FnOnce() -> Draft + Send,
+        draft: impl FnOnce() -> (Draft, Timestamp) + Send,
     ) -> Result<Committed> {
         let head = self.head_tree(branch).await?;
         let base = head.as_ref().map(|(_, _, tree)| tree);
@@ -103,7 +102,8 @@ impl Dataset {
             writer.push(row).await?;
         }
         let (tree, written) = writer.finish().await?;
-        self.conclude(branch, head, draft(), now, tree, written).await
+        let (draft, now) = draft();
+        self.conclude(branch, head, draft, now, tree, written).await
     }
 
     /// Commits the rows of the head with changes: for each image its row, or none to take it out.

@@ -312,6 +312,19 @@ async fn the_same_rows_are_no_new_commit_and_a_race_is_lost_openly() {
 }
 
 #[tokio::test]
+async fn a_draft_may_follow_from_the_rows() {
+    let (dataset, _) = dataset();
+    let count = std::sync::atomic::AtomicU64::new(0);
+    let rows = stream::iter(rows(0..300).into_iter().map(Ok)).inspect_ok(|_| {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    });
+    let seen = || (draft(count.load(std::sync::atomic::Ordering::Relaxed), "seen"), time(900));
+    let committed = dataset.commit_rows_then(&RefName::main(), rows, seen).await.unwrap();
+    assert_eq!(committed.commit.at, draft(300, "").at, "it is made when all rows have come");
+    assert_eq!(committed.moved.unwrap().at, time(900), "the log of the branch has a time of its own");
+}
+
+#[tokio::test]
 async fn verification_finds_what_is_wrong() {
     let (dataset, objects) = dataset();
     commit(&dataset, 1, "first", rows(0..600)).await;

@@ -68,7 +68,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
         .inspect_ok(|_| progress.set(watch.seen().images, || "images".to_owned()));
     let draft = || {
         let seen = watch.seen();
-        Draft {
+        let draft = Draft {
             task: args.task,
             author,
             at: seen.latest.unwrap_or(view.created_at),
@@ -78,9 +78,10 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
             consensus: consensus(&view),
             models: seen.models.iter().cloned().collect(),
             program: PROGRAM.to_owned(),
-        }
+        };
+        (draft, SystemClock.now())
     };
-    let committed = folder.dataset.commit_rows_then(&args.branch, rows, SystemClock.now(), draft).await;
+    let committed = folder.dataset.commit_rows_then(&args.branch, rows, draft).await;
     drop(progress);
     let committed = match (committed, watch.seen().failure.take()) {
         (_, Some(failure)) => return Err(failure),

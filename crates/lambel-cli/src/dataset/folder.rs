@@ -117,18 +117,20 @@ impl Folder {
     }
 
     async fn named(&self, text: &str) -> Outcome<CommitId> {
-        let missing = || Failure::new(Exit::NotFound, format!("there is no branch, tag or commit {text:?}"));
+        let names = self.names().await?;
+        let missing = || {
+            let known = match names.all().join(", ") {
+                known if known.is_empty() => "there is no commit yet".to_owned(),
+                known => format!("the names that there are: {known}"),
+            };
+            Failure::new(Exit::NotFound, format!("there is no branch, tag or commit {text:?}; {known}"))
+        };
         if let Ok(id) = text.parse::<CommitId>() {
             let is_there = self.objects().get(ObjectKey::commit(id)).await?.is_some();
             return if is_there { Ok(id) } else { Err(missing()) };
         }
-        if let Ok(name) = text.parse::<RefName>() {
-            if let Some(last) = self.refs().branch(&name).await? {
-                return Ok(last.to);
-            }
-            if let Some(tag) = self.refs().tags().await?.into_iter().find(|tag| tag.name == name) {
-                return Ok(tag.commit);
-            }
+        if let Some(id) = names.find(text) {
+            return Ok(id);
         }
         let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         if text.len() < DIGITS || !text.bytes().all(hexadecimal) {
@@ -174,6 +176,17 @@ impl Names {
 
     pub(super) fn is_tag(&self, name: &RefName) -> bool {
         self.tags.iter().any(|tag| tag.name == *name)
+    }
+
+    /// The commit that a branch, or else a tag, stands for.
+    fn find(&self, text: &str) -> Option<CommitId> {
+        let branch = self.branches.iter().find(|(name, _)| name.as_str() == text).map(|(_, last)| last.to);
+        branch.or_else(|| self.tags.iter().find(|tag| tag.name.as_str() == text).map(|tag| tag.commit))
+    }
+
+    fn all(&self) -> Vec<&str> {
+        let branches = self.branches.iter().map(|(name, _)| name.as_str());
+        branches.chain(self.tags.iter().map(|tag| tag.name.as_str())).collect()
     }
 
     pub(super) fn branches_of(&self, id: CommitId) -> Vec<&str> {
