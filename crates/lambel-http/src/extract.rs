@@ -36,7 +36,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Problem> {
         let too_large = |_| Problem::new(BODY_TOO_LARGE, format!("a body has {} bytes at most", limits::BODY_BYTES));
         let bytes = to_bytes(request.into_body(), limits::BODY_BYTES).await.map_err(too_large)?;
-        let value = json::from_slice(&bytes).map_err(|error| Problem::new(BAD_REQUEST, error.to_string()))?;
+        let value = json::from_slice(&bytes).map_err(|detail| Problem::new(BAD_REQUEST, detail))?;
         Ok(Self(value))
     }
 }

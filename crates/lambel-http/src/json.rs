@@ -18,11 +18,15 @@ use serde::{
     },
 };
 
-/// Reads a whole text of JSON.
-pub(crate) fn from_slice<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
+/// Reads a whole text of JSON, or says what is wrong with it, and in which field.
+pub(crate) fn from_slice<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
     let mut inner = serde_json::Deserializer::from_slice(text);
-    let value = T::deserialize(Strict(&mut inner))?;
-    inner.end()?;
+    let value =
+        serde_path_to_error::deserialize(Strict(&mut inner)).map_err(|error| match error.path().iter().next() {
+            Some(_) => error.to_string(),
+            None => error.into_inner().to_string(),
+        })?;
+    inner.end().map_err(|error| error.to_string())?;
     Ok(value)
 }
 
@@ -282,14 +286,17 @@ mod tests {
     use super::from_slice;
 
     fn refusal<T: DeserializeOwned>(text: &str) -> String {
-        from_slice::<T>(text.as_bytes()).err().map(|error| error.to_string()).unwrap_or_default()
+        from_slice::<T>(text.as_bytes()).err().unwrap_or_default()
     }
 
     #[test]
     fn an_array_is_no_object() {
         assert_eq!(refusal::<Claim>("[null, 5]"), "invalid type: sequence, expected struct Claim at line 1 column 0");
         let task = |policy: &str| format!(r#"{{"name": "a", "labels": ["b", "c"], "policy": {policy}}}"#);
-        assert!(refusal::<CreateTask>(&task("[null, 3]")).starts_with("invalid type: sequence, expected struct Pol"));
+        assert!(
+            refusal::<CreateTask>(&task("[null, 3]"))
+                .starts_with("policy: invalid type: sequence, expected struct Pol")
+        );
         assert_eq!(refusal::<CreateTask>(&task(r#"{"rule": "majority", "quorum": 3}"#)), "");
         assert_eq!(refusal::<CreateTask>(&task("null")), "");
     }
@@ -299,9 +306,9 @@ mod tests {
         let task = |rule: &str| format!(r#"{{"name": "a", "labels": ["b", "c"], "policy": {{"rule": {rule}}}}}"#);
         assert_eq!(
             refusal::<CreateTask>(&task(r#"{"majority": null}"#)),
-            "invalid type: map, expected a word at line 1 column 55"
+            "policy.rule: invalid type: map, expected a word at line 1 column 55"
         );
-        assert!(refusal::<CreateTask>(&task(r#""dictator""#)).starts_with("unknown variant `dictator`"));
+        assert!(refusal::<CreateTask>(&task(r#""dictator""#)).starts_with("policy.rule: unknown variant `dictator`"));
         assert_eq!(refusal::<CreateTask>(&task("null")), "");
         assert_eq!(refusal::<CreateTask>(&task(r#""majori\u0074y""#)), "", "escapes are read first");
     }
@@ -343,7 +350,7 @@ mod tests {
         let vote = r#""task":"019aa5a0-5c1e-7e3b-9d7c-1f7d3b0c2a11""#;
         assert!(refusal::<SubmittedVote>(&format!("{{{vote}}}")).starts_with("missing field `image`"));
         assert!(refusal::<SubmittedVote>(&format!("{{{vote},{vote}}}")).starts_with("duplicate field `task`"));
-        assert!(refusal::<SubmittedVote>(&format!("{{{vote},\"x\":1}}")).starts_with("unknown field `x`"));
+        assert!(refusal::<SubmittedVote>(&format!("{{{vote},\"x\":1}}")).starts_with("x: unknown field `x`"));
         assert!(refusal::<Claim>(r#"{"count":1} {}"#).starts_with("trailing characters"));
         assert!(refusal::<Claim>(r#"{"count":1"#).starts_with("EOF"));
     }
