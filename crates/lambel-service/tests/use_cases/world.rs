@@ -1,6 +1,12 @@
 //! Everything there is, in memory, and the everyday steps of clients and operators.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use lambel_core::{
     ImageId, Task, TaskId,
@@ -58,8 +64,13 @@ impl World {
         let objects = Arc::new(MemoryObjects::default());
         let messages = Arc::new(MemoryMessages::default());
         let clock = Arc::new(ManualClock::new());
+        let ids = AtomicU64::new(1);
         Self {
-            tasks: Tasks::new(store.clone(), objects.clone(), clock.clone()),
+            // An id decides where walks through a task begin. The same ones each time, the same run each time.
+            tasks: Tasks::new(store.clone(), objects.clone(), clock.clone()).with_ids(move || {
+                let n = ids.fetch_add(1, Ordering::Relaxed);
+                format!("019aa5a0-0000-7000-8000-{n:012}").parse().unwrap()
+            }),
             operators: Operators::new(store.clone(), objects.clone(), clock.clone()),
             validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             opener: Opener::new(store.clone(), objects.clone(), clock.clone()),
