@@ -46,6 +46,7 @@ pub(crate) async fn open_task(bench: &Bench, images: u32, quorum: u32) -> Result
         shards: Shards::for_images(Some(images.into())),
         state: TaskState::Open,
         images: None,
+        imports: Default::default(),
         created_at: now,
         sealed_at: None,
         ended_at: None,

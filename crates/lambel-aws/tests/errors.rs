@@ -163,6 +163,7 @@ fn task() -> Task {
         shards: Shards::for_images(None),
         state: TaskState::Open,
         images: None,
+        imports: Default::default(),
         created_at: Timestamp::default(),
         sealed_at: None,
         ended_at: None,

@@ -45,6 +45,7 @@ impl World {
             shards: Shards::for_images(None),
             state: TaskState::Open,
             images: None,
+            imports: Default::default(),
             created_at: Timestamp::default(),
             sealed_at: None,
             ended_at: None,

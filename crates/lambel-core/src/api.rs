@@ -9,12 +9,16 @@ use utoipa::{
 };
 
 use crate::{
-    AccountName, AuditEntry, ImageId, Label, OperatorId, TaskId, TeamName, Timestamp,
+    AccountName, AuditEntry, ImageId, ImportName, Label, OperatorId, TaskId, TeamName, Timestamp,
     consensus::{Confidence, Dispute, Phase},
     limits,
     subtask::{Abstention, Refusal, SubtaskState},
     task::TaskState,
 };
+
+mod imports;
+
+pub use imports::{BeginImport, BringAnswer, BringVotes, OutsideReceipt, OutsideVote};
 
 /// A task to be made.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -159,6 +163,9 @@ pub struct TaskView {
     /// How many distinct images there are, as said when sealing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<u64>,
+    /// The imports that it was told of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub imports: Vec<ImportName>,
     /// How far it is: exact. Left out of lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,

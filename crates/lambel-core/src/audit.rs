@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Timestamp, api::AudienceFields};
+use crate::{ImportName, Timestamp, api::AudienceFields};
 
 /// Who did something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -41,6 +41,17 @@ pub enum Deed {
         /// Who may label it from then on.
         audience: AudienceFields,
     },
+    /// Votes from outside were announced, and come in from then on.
+    ImportBegun {
+        /// The id of the import.
+        import: ImportName,
+        /// What it comes from.
+        source: ImportName,
+        /// On how many images there are votes, as the client says.
+        images: u64,
+        /// How many votes there are, as the client says.
+        votes: u64,
+    },
     /// A task was cancelled.
     TaskCancelled,
     /// A task was completed.
@@ -62,6 +73,7 @@ impl Deed {
             Self::TaskCreated { .. } => "task-created",
             Self::TaskSealed { .. } => "task-sealed",
             Self::AudienceChanged { .. } => "audience-changed",
+            Self::ImportBegun { .. } => "import-begun",
             Self::TaskCancelled => "task-cancelled",
             Self::TaskCompleted => "task-completed",
             Self::OperatorPaused { .. } => "operator-paused",
@@ -92,6 +104,12 @@ mod tests {
             Deed::TaskCreated { audience: AudienceFields { everyone: true, ..AudienceFields::default() } },
             Deed::TaskSealed { images: 4 },
             Deed::AudienceChanged { audience: AudienceFields { teams: vec!["a".into()], ..AudienceFields::default() } },
+            Deed::ImportBegun {
+                import: "a1".parse().unwrap(),
+                source: "label-studio".parse().unwrap(),
+                images: 2,
+                votes: 5,
+            },
             Deed::TaskCancelled,
             Deed::TaskCompleted,
             Deed::OperatorPaused { reason: Some("too fast".into()) },

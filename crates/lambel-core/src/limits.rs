@@ -47,6 +47,15 @@ pub const CLAIM_COUNT: u32 = 100;
 pub const LIVE_LEASES: usize = 100;
 /// Votes in one request.
 pub const VOTES_PER_REQUEST: usize = 100;
+/// Votes from outside in one request.
+pub const VOTES_BROUGHT_IN_PER_REQUEST: usize = 100;
+/// Late votes on an image from which on no more are brought in from outside: those of a task's own operators are few,
+/// those of a file may be many, and the item has 400 KB at most.
+pub const LATE_VOTES_BROUGHT_IN: usize = 100;
+/// Imports that a task is told of. They live in the task's item.
+pub const IMPORTS_PER_TASK: usize = 100;
+/// The id of an import, or the name of what it comes from, in characters.
+pub const IMPORT_NAME_CHARS: usize = 64;
 /// Leases given back in one request.
 pub const RETURNS_PER_REQUEST: usize = 100;
 /// Votes with a label that a subtask can be asked to take. With leases and late votes the item stays far below

@@ -5,10 +5,14 @@
 //!   └─────────┴─────▶ cancelled
 //! ```
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Audience, ClientId, LabelSet, Policy, Shards, Subtask, SubtaskState, TaskId, Timestamp, limits};
+use crate::{
+    Audience, ClientId, ImportName, LabelSet, Policy, Shards, Subtask, SubtaskState, TaskId, Timestamp, limits,
+};
 
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -174,6 +178,9 @@ pub struct Task {
     /// How many distinct images there are, as the client said when sealing.
     #[serde(default)]
     pub images: Option<u64>,
+    /// Imports that it was told of: votes from outside come under one of them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub imports: BTreeSet<ImportName>,
     /// When it was made, in milliseconds.
     #[serde(with = "millis")]
     pub created_at: Timestamp,
@@ -320,6 +327,7 @@ mod tests {
             shards: Shards::for_images(None),
             state: TaskState::Open,
             images: None,
+            imports: Default::default(),
             created_at: Timestamp::from_millis(1),
             sealed_at: None,
             ended_at: None,

@@ -4,6 +4,7 @@
 //! they found; [`run`] runs all of them.
 
 mod desks;
+mod imports;
 
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use lambel_core::{
     subtask::{Abstention, Answer, Cast, Picture, Preview, Refusal},
 };
 use lambel_service::ports::{Announcement, CastError, Closing, FilePlace, Store, SweepMark, Trail};
+
+pub use imports::run_imports;
 
 /// Runs every case.
 pub async fn run(store: &dyn Store) {
@@ -70,6 +73,7 @@ fn new_task() -> Task {
         shards: Shards::for_images(Some(100)),
         state: TaskState::Open,
         images: None,
+        imports: Default::default(),
         created_at: now(),
         sealed_at: None,
         ended_at: None,

@@ -1,5 +1,7 @@
 //! The tables in memory.
 
+mod imports;
+
 use std::{ops::Bound, sync::Mutex};
 
 use async_trait::async_trait;

@@ -203,6 +203,7 @@ impl Kit {
             shards: Shards::for_images(Some(1)),
             state: TaskState::Open,
             images: None,
+            imports: Default::default(),
             created_at: moment(1),
             sealed_at: None,
             ended_at: None,

@@ -72,6 +72,7 @@ fn task(images: u32) -> Result<Task, Failure> {
         shards: Shards::for_images(Some(images.into())),
         state: TaskState::Open,
         images: None,
+        imports: Default::default(),
         created_at: Timestamp::from_millis(1),
         sealed_at: None,
         ended_at: None,

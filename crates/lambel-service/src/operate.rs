@@ -466,7 +466,7 @@ impl Operators {
 
     /// Closes decided subtasks of one task, and says whether that worked out. If not, the same votes sent again,
     /// the next claim that meets the subtasks, or the sweep closes them.
-    async fn close(&self, task: &Task, mut closings: Vec<Closing>) -> bool {
+    pub(crate) async fn close(&self, task: &Task, mut closings: Vec<Closing>) -> bool {
         for _ in 0..CLOSE_TRIES {
             if closings.is_empty() {
                 return true;

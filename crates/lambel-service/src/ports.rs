@@ -15,6 +15,10 @@ use lambel_core::{
     subtask::{Cast, Refusal},
 };
 
+mod imports;
+
+pub use imports::{Imports, SharedImports};
+
 /// The world did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {

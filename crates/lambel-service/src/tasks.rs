@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How often a change is tried again when somebody else changed the same task in between.
-const CHANGE_TRIES: usize = 5;
+pub(crate) const CHANGE_TRIES: usize = 5;
 
 /// The media types that can be announced. What counts in the end is what the bytes are.
 const MEDIA_TYPES: [&str; 3] = ["image/jpeg", "image/png", "image/webp"];
@@ -80,6 +80,7 @@ impl Tasks {
             shards: Shards::for_images(request.expected_images),
             state: TaskState::Open,
             images: None,
+            imports: Default::default(),
             created_at: self.clock.now(),
             sealed_at: None,
             ended_at: None,
@@ -192,7 +193,7 @@ impl Tasks {
         audit_page(&*self.store, &Trail::Task(id), query).await
     }
 
-    fn entry(&self, caller: &Caller, deed: Deed) -> AuditEntry {
+    pub(crate) fn entry(&self, caller: &Caller, deed: Deed) -> AuditEntry {
         AuditEntry { at: self.clock.now(), actor: caller.actor(), deed }
     }
 
@@ -290,7 +291,7 @@ impl Tasks {
         if task.owner == client || caller.is(Role::Admin) { Ok(task) } else { Err(Error::TaskNotFound) }
     }
 
-    async fn view(&self, task: &Task) -> Result<TaskView> {
+    pub(crate) async fn view(&self, task: &Task) -> Result<TaskView> {
         Ok(view(task, Some(self.store.counts(task).await?)))
     }
 }
@@ -305,6 +306,7 @@ fn view(task: &Task, counts: Option<lambel_core::Counts>) -> TaskView {
         policy: (&task.policy).into(),
         audience: (&task.audience).into(),
         images: task.images,
+        imports: task.imports.iter().cloned().collect(),
         progress: counts.map(|counts| lambel_core::api::Progress {
             accepted: counts.accepted,
             rejected: counts.rejected,

@@ -503,6 +503,7 @@ mod tests {
             shards: Shards::for_images(None),
             state: TaskState::Open,
             images: None,
+            imports: Default::default(),
             created_at: Timestamp::from_millis(1),
             sealed_at: None,
             ended_at: None,

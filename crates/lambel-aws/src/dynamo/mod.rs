@@ -5,9 +5,10 @@
 //! | `keys` | the keys of every kind of item |
 //! | `items` | the attributes of every kind of item, and their versions |
 //! | `client` | requests: paging, batches, transactions, conflicts, and what they cost |
-//! | `tasks`, `subtasks`, `watch` | the operations of the port |
+//! | `tasks`, `subtasks`, `watch`, `imports` | the operations of the ports |
 
 mod client;
+mod imports;
 pub mod items;
 mod keys;
 mod subtasks;

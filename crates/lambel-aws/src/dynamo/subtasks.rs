@@ -28,7 +28,7 @@ const POOL: &str = "open";
 const CAST_TRIES: u32 = 10;
 
 impl DynamoStore {
-    fn subtask_update(&self, task: &Task, image: ImageId) -> UpdateItemFluentBuilder {
+    pub(super) fn subtask_update(&self, task: &Task, image: ImageId) -> UpdateItemFluentBuilder {
         let (pk, sk) = keys::subtask(task, image);
         self.client.sdk.update_item().table_name(&self.subtasks).key("pk", string(pk)).key("sk", string(sk))
     }
