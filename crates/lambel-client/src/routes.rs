@@ -3,9 +3,9 @@
 use lambel_core::{
     ImageId, OperatorId, TaskId,
     api::{
-        AnnounceFiles, AudienceFields, AuditPage, Claim, ClaimAnswer, CreateTask, Grants, ImagePage, ImageView,
-        ImagesQuery, OperatorView, PageQuery, PauseOperator, ResultPage, ReturnAnswer, ReturnLeases, SealTask,
-        SubmitVotes, TaskPage, TaskView, VoteAnswer, WorkAnswer,
+        AnnounceFiles, AudienceFields, AuditPage, BeginImport, BringAnswer, BringVotes, Claim, ClaimAnswer, CreateTask,
+        Grants, ImagePage, ImageView, ImagesQuery, OperatorView, PageQuery, PauseOperator, ResultPage, ReturnAnswer,
+        ReturnLeases, SealTask, SubmitVotes, TaskPage, TaskView, VoteAnswer, WorkAnswer,
     },
 };
 use reqwest::Method;
@@ -51,6 +51,22 @@ impl Client {
     /// Says how many distinct images a task has.
     pub async fn seal_task(&self, task: TaskId, request: &SealTask) -> Result<TaskView> {
         self.call("TaskView", Call::post(format!("/api/tasks/{task}/seal"), request)?).await
+    }
+
+    /// Tells a task of votes from outside that will be brought in.
+    pub async fn begin_import(&self, task: TaskId, request: &BeginImport) -> Result<TaskView> {
+        self.call("TaskView", Call::post(format!("/api/tasks/{task}/imports"), request)?).await
+    }
+
+    /// Brings in votes from outside.
+    pub async fn bring_votes(&self, task: TaskId, request: &BringVotes) -> Result<BringAnswer> {
+        let path = format!("/api/tasks/{task}/votes");
+        let answer: BringAnswer = self.call("BringAnswer", Call::post(path, request)?).await?;
+        if answer.votes.len() == request.votes.len() {
+            return Ok(answer);
+        }
+        let reason = format!("{} answers for {} votes", answer.votes.len(), request.votes.len());
+        Err(ClientError::Decode { expected: "BringAnswer", reason })
     }
 
     /// Says who may label a task.

@@ -258,7 +258,8 @@ mod tests {
             assert!(good.parse::<OperatorId>().unwrap().is_outside(), "{good}");
         }
         let account = "b3c1d7a2-8a52-4f0e-9d55-0f3d1a2b4c5d";
-        for bad in [account, "anna", "import:", "import:x", "import::7", "import:x:", "model:m", "model:@1", "model:m@"] {
+        for bad in [account, "anna", "import:", "import:x", "import::7", "import:x:", "model:m", "model:@1", "model:m@"]
+        {
             assert!(!bad.parse::<OperatorId>().unwrap().is_outside(), "{bad}");
         }
     }
@@ -292,10 +293,10 @@ mod tests {
         let mut subtask = open();
         let now = Timestamp::from_millis(5);
         subtask.lease(&"op-1".parse().unwrap(), now.plus(Duration::from_secs(1)), now);
-        assert_eq!(bring(&mut subtask, &[(1, label(0)), (2, label(0))], 2), [
-            Ok(Cast::Counted),
-            Err(NotBroughtIn::NoSlot)
-        ]);
+        assert_eq!(
+            bring(&mut subtask, &[(1, label(0)), (2, label(0))], 2),
+            [Ok(Cast::Counted), Err(NotBroughtIn::NoSlot)]
+        );
         let abstention = said(Answer::Abstain(Abstention::Unclear));
         assert_eq!(bring(&mut subtask, &[(2, abstention)], 2), [Ok(Cast::Counted)], "it takes no slot");
         assert_eq!(bring(&mut subtask, &[(2, label(0))], 2), [Err(NotBroughtIn::NoSlot)], "and has none to give");

@@ -52,6 +52,8 @@ pub const VOTES_BROUGHT_IN_PER_REQUEST: usize = 100;
 /// Late votes on an image from which on no more are brought in from outside: those of a task's own operators are few,
 /// those of a file may be many, and the item has 400 KB at most.
 pub const LATE_VOTES_BROUGHT_IN: usize = 100;
+/// Votes that an import is said to have.
+pub const VOTES_PER_IMPORT: u64 = 1_000_000_000;
 /// Imports that a task is told of. They live in the task's item.
 pub const IMPORTS_PER_TASK: usize = 100;
 /// The id of an import, or the name of what it comes from, in characters.

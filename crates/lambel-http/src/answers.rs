@@ -70,6 +70,8 @@ answers! {
     ChangeBy: BAD_REQUEST TASK_NOT_FOUND TASK_ENDED BODY_TOO_LARGE INVALID;
     /// Seals a task.
     Seal: BAD_REQUEST TASK_NOT_FOUND TASK_ENDED CONFLICT BODY_TOO_LARGE INVALID;
+    /// Tells a task of an import, or brings its votes in.
+    Import: BAD_REQUEST TASK_NOT_FOUND TASK_ENDED CONFLICT BODY_TOO_LARGE INVALID;
     /// Claims.
     Claims: BAD_REQUEST PAUSED TASK_NOT_FOUND TASK_ENDED BODY_TOO_LARGE INVALID;
     /// Gives leases back.

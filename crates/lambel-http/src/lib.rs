@@ -7,6 +7,7 @@
 
 mod answers;
 mod extract;
+mod imports;
 mod json;
 mod operators;
 mod pages;
@@ -24,7 +25,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use lambel_core::{api::PublicConfig, limits};
-use lambel_service::{operate::Operators, pace::Pace, supervise::Supervisors, tasks::Tasks};
+use lambel_service::{import::VoteImports, operate::Operators, pace::Pace, supervise::Supervisors, tasks::Tasks};
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -35,15 +36,17 @@ pub use lambel_service::Caller;
 
 /// The routes of `task-api`: tasks, and everything that is open to everybody.
 pub fn tasks_app(tasks: Tasks, pace: Pace, config: PublicConfig) -> Router {
-    let (api, _) = tasks::routes().split_for_parts();
+    let (api, _) = tasks::routes().merge(imports::task_routes()).split_for_parts();
     finish(keep_pace(api.with_state(tasks), pace).merge(pages::routes(config)))
 }
 
-/// The routes of `operator-api`: what operators do, and what admins do about operators.
-pub fn operators_app(operators: Operators, supervisors: Supervisors, pace: Pace) -> Router {
+/// The routes of `operator-api`: what operators do, what admins do about operators, and votes from outside.
+pub fn operators_app(operators: Operators, supervisors: Supervisors, imports: VoteImports, pace: Pace) -> Router {
     let (api, _) = operators::routes().split_for_parts();
     let (admin, _) = supervisors::routes().split_for_parts();
-    finish(keep_pace(api.with_state(operators).merge(admin.with_state(supervisors)), pace))
+    let (outside, _) = imports::vote_routes().split_for_parts();
+    let api = api.with_state(operators).merge(admin.with_state(supervisors)).merge(outside.with_state(imports));
+    finish(keep_pace(api, pace))
 }
 
 /// Holds callers to their pace, before anything is done for them.
@@ -86,6 +89,8 @@ pub fn openapi() -> OpenApi {
     let frame = OpenApiBuilder::new().info(info.build()).components(Some(parts)).build();
     let routes = OpenApiRouter::<()>::with_openapi(frame)
         .merge(without_state(tasks::routes().into_openapi()))
+        .merge(without_state(imports::task_routes().into_openapi()))
+        .merge(without_state(imports::vote_routes().into_openapi()))
         .merge(without_state(operators::routes().into_openapi()))
         .merge(without_state(supervisors::routes().into_openapi()));
     let mut document = routes.into_openapi();

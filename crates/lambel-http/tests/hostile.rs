@@ -14,6 +14,9 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 use support::{Answer, World, admin, alice, operator};
 
+/// The import that votes from outside belong to.
+const IMPORT: &str = "of-today";
+
 /// A request that would go through as it is.
 struct Good {
     caller: Option<Caller>,
@@ -77,6 +80,21 @@ fn bodies(task: &str) -> Vec<Good> {
             ]}),
         ),
         good(admin(), Method::PUT, "/api/operators/op-1/pause", json!({"reason": "asked for"})),
+        good(
+            alice(),
+            Method::POST,
+            "/api/tasks/{task}/imports",
+            json!({"import": IMPORT, "source": "label-studio", "images": 1, "votes": 2}),
+        ),
+        good(
+            alice(),
+            Method::POST,
+            "/api/tasks/{task}/votes",
+            json!({"import": IMPORT, "votes": [
+                {"image": image, "operator": "import:label-studio:1", "label": label, "elapsed_ms": 5},
+                {"image": image, "operator": "model:tiny@1", "abstain": "unclear", "at": "2026-11-21T08:47:00.123Z"},
+            ]}),
+        ),
     ]
 }
 
@@ -99,6 +117,9 @@ async fn world() -> (World, String) {
     let world = World::new();
     let task = world.task().await;
     world.upload(&task, 3).await;
+    let import = json!({"import": IMPORT, "source": "label-studio", "images": 1, "votes": 2});
+    let path = format!("/api/tasks/{task}/imports");
+    assert!(world.send(alice(), Method::POST, &path, Some(import)).await.status.is_success());
     (world, task)
 }
 

@@ -36,6 +36,12 @@ impl Tasks {
     pub async fn begin_import(&self, caller: &Caller, id: TaskId, request: &BeginImport) -> Result<TaskView> {
         for _ in 0..CHANGE_TRIES {
             let mut task = self.owned(caller, id).await?;
+            if request.images > limits::IMAGES_PER_TASK {
+                return Err(Error::invalid("images", format!("{} at most", limits::IMAGES_PER_TASK)));
+            }
+            if request.votes > limits::VOTES_PER_IMPORT {
+                return Err(Error::invalid("votes", format!("{} at most", limits::VOTES_PER_IMPORT)));
+            }
             let changed = task.begin_import(&request.import).map_err(|error| match error {
                 ImportError::Ended(state) => Error::TaskEnded(state),
                 ImportError::TooMany => Error::Conflict(error.to_string()),
@@ -148,7 +154,11 @@ impl VoteImports {
             };
             match vote {
                 Ok(vote) => {
-                    waiting.entry(said.image).or_default().push(Waiting { place, operator: said.operator.clone(), vote });
+                    waiting.entry(said.image).or_default().push(Waiting {
+                        place,
+                        operator: said.operator.clone(),
+                        vote,
+                    });
                 }
                 Err(refusal) => fates[place] = Some(Err(refusal)),
             }

@@ -14,8 +14,8 @@ use lambel_core::{ImageId, api::PublicConfig};
 use lambel_http::Caller;
 use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore};
 use lambel_service::{
-    Role, open::Opener, operate::Operators, pace::Pace, ports::ObjectKey, supervise::Supervisors, tasks::Tasks,
-    validate::Validator,
+    Role, import::VoteImports, open::Opener, operate::Operators, pace::Pace, ports::ObjectKey, supervise::Supervisors,
+    tasks::Tasks, validate::Validator,
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -79,6 +79,7 @@ impl World {
         let objects = Arc::new(MemoryObjects::default());
         let messages = Arc::new(MemoryMessages::default());
         let clock = Arc::new(ManualClock::new());
+        let operators = Operators::new(store.clone(), objects.clone(), clock.clone());
         let config = PublicConfig {
             region: "eu-central-1".into(),
             user_pool_id: "pool".into(),
@@ -94,8 +95,9 @@ impl World {
                 config,
             ),
             operators: lambel_http::operators_app(
-                Operators::new(store.clone(), objects.clone(), clock.clone()),
+                operators.clone(),
                 Supervisors::new(store.clone(), clock.clone()),
+                VoteImports::new(store.clone(), store.clone(), clock.clone(), operators),
                 Pace::new(store.clone(), clock.clone()),
             ),
             validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
@@ -125,6 +127,7 @@ impl World {
         }
         let request = request.body(body.into()).unwrap();
         let of_operators = ["/api/subtasks", "/api/operators"].iter().any(|prefix| path.starts_with(prefix));
+        let of_operators = of_operators || path.ends_with("/votes");
         let app = if of_operators { &self.operators } else { &self.tasks };
         let response = app.clone().oneshot(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
