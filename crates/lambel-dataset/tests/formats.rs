@@ -12,7 +12,7 @@ use lambel_core::{FileName, ImageId, Label, OperatorId, consensus::Confidence, s
 use lambel_dataset::{
     Commit, CommitId, Error, MemoryObjectStore, ObjectStore, Row,
     export::{DirectoryOutput, Format, ImageSource, Layout, Options, copy_images, export},
-    import::{GroundTruth, ImportLimits, LabelStudio, Plan, read_rows},
+    import::{GroundTruth, ImportLimits, LabelStudio, Plan, outside, read_rows},
     row::{Outcome, RowVote, VoteAnswer},
     write_rows,
 };
@@ -272,8 +272,16 @@ not json
     let label = plan.images[1].label.as_ref().unwrap();
     assert_eq!((label.label.as_str(), label.confidence), ("football", Some(Confidence::new(0.95))));
     assert_eq!(label.decided_at.unwrap().to_string(), "2018-10-18T22:18:13.527Z");
+    assert_eq!(label.by.as_ref().unwrap().as_str(), "import:ground-truth:s");
     assert_eq!(plan.images[0].names, [FileName::parse("1.jpg").unwrap()]);
     assert_eq!(plan.accept().unwrap_err().len(), 6);
+    let by_model = input.lines().nth(2).unwrap().replace("\"yes\"", "\"no\"");
+    let images = GroundTruth::default().read(by_model.as_bytes()).unwrap().accept().unwrap();
+    let by = images[0].label.as_ref().unwrap().by.clone().unwrap();
+    assert_eq!((by.as_str(), by.is_outside()), ("model:ground-truth@s", true));
+    let several = r#"{"source-ref":"s3://b/1.jpg","a":[1],"a-metadata":{"class-map":{"1":"x"},"type":"groundtruth/image-classification-multilabel"}}"#;
+    let plan = GroundTruth::default().read(several.as_bytes()).unwrap();
+    assert_eq!(reasons(&plan), [(1, "`a` can have several labels to an image")]);
 
     let known = GroundTruth { labels: labels(), attribute: Some("sport".to_owned()), ..GroundTruth::default() };
     let third = input.lines().nth(3).unwrap();
@@ -340,6 +348,27 @@ fn tasks_of_label_studio_become_votes() {
     assert_eq!(image.votes.len(), 4);
     assert!(image.label.as_ref().unwrap().truth);
     assert_eq!(image.names, [FileName::parse("a.png").unwrap()]);
+    let boxes =
+        r#"[{"data":{"image":"s3://b/1.jpg"},"annotations":[{"result":[{"type":"rectanglelabels","value":{}}]}]}]"#;
+    let plan = LabelStudio::default().read(boxes.as_bytes()).unwrap();
+    assert_eq!(reasons(&plan), [(1, "it has a result of type `rectanglelabels` and none of type `choices`")]);
+}
+
+#[test]
+fn operators_of_imports_get_ids_that_no_account_has() {
+    let long = "x".repeat(128);
+    for (is, becomes) in [
+        ("label-studio:7", "import:label-studio:7"),
+        ("import:label-studio:7", "import:label-studio:7"),
+        ("model:tiny@1.2", "model:tiny@1.2"),
+        ("model:tiny", "model:tiny@unknown"),
+        ("b3c1d7a2-8a52", "import:lambel:b3c1d7a2-8a52"),
+        (&long, "import:lambel:"),
+    ] {
+        let id = outside(&is.parse().unwrap()).unwrap();
+        assert!(id.as_str().starts_with(becomes) && id.is_outside(), "{is}: {id}");
+        assert_eq!(outside(&id).unwrap(), id, "the second time it is the same");
+    }
 }
 
 #[test]

@@ -300,6 +300,10 @@ async fn texts_that_are_too_long_or_untidy_are_refused() {
         (6, "/votes", json!([]), "votes"),
         (6, "/votes", Value::Array(vec![bodies[6].body["votes"][0].clone(); 101]), "votes"),
         (7, "/reason", json!(long), "reason"),
+        (8, "/images", json!(9_223_372_036_854_775_807_u64), "images"),
+        (8, "/votes", json!(9_223_372_036_854_775_807_u64), "votes"),
+        (9, "/votes", json!([]), "votes"),
+        (9, "/votes", Value::Array(vec![bodies[9].body["votes"][0].clone(); 101]), "votes"),
     ] {
         let good = &bodies[body];
         let mut body = good.body.clone();
@@ -353,6 +357,24 @@ async fn files_and_votes_that_cannot_be_are_refused_each_alone() {
     for receipt in answer["votes"].as_array().unwrap() {
         assert_eq!(receipt["outcome"], "refused", "{receipt}");
         assert!(receipt["detail"].as_str().is_none_or(|detail| detail.len() < 1_000), "{receipt}");
+    }
+    // Votes from outside: in the name of an account, for a label that is none, on an image that is not there.
+    let mut votes = vec![];
+    for (field, value) in [
+        ("operator", json!("op-1")),
+        ("operator", json!("import:x")),
+        ("operator", json!("model:x")),
+        ("label", json!("x".repeat(100_000))),
+        ("image", json!(ImageId::of(b"nowhere"))),
+    ] {
+        let mut vote = bodies[9].body["votes"][0].clone();
+        vote[field] = value;
+        votes.push(vote);
+    }
+    let body = json!({"import": IMPORT, "votes": votes});
+    let answer = bodies[9].with(&world, body.to_string()).await.json();
+    for receipt in answer["votes"].as_array().unwrap() {
+        assert_eq!(receipt["outcome"], "refused", "{receipt}");
     }
     assert_eq!(world.stored(), before);
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 use lambel_core::{Label, Timestamp, consensus::Confidence};
 use serde_json::{Map, Value};
 
-use super::{ImportLimits, Plan, PlannedImage, PlannedLabel, Planner, address, from_address, label, lines};
+use super::{ImportLimits, Plan, PlannedImage, PlannedLabel, Planner, address, from_address, label, lines, named};
 use crate::ContentId;
 
 const CLASSIFICATION: &str = "groundtruth/image-classification";
@@ -51,7 +51,10 @@ impl GroundTruth {
         let attribute = match &self.attribute {
             Some(attribute) => attribute.as_str(),
             None => match classified(fields).as_slice() {
-                [] => return Ok(None),
+                [] => match multi_label(fields) {
+                    Some(attribute) => return Err(format!("`{attribute}` can have several labels to an image")),
+                    None => return Ok(None),
+                },
                 [attribute] => attribute,
                 several => return Err(format!("it has several label attributes: {}", several.join(", "))),
             },
@@ -99,7 +102,14 @@ impl GroundTruth {
             None => None,
             Some(date) => Some(creation_date(date).ok_or_else(|| format!("{date:?} is not a date"))?),
         };
-        Ok(Some(PlannedLabel { label: chosen, confidence, decided_at, truth: false }))
+        let job = text("job-name").and_then(|job| job.rsplit('/').next()).filter(|job| !job.is_empty());
+        let job = job.unwrap_or(attribute);
+        // What a model has labelled by itself is no answer of people.
+        let by = match text("human-annotated") {
+            Some("no") => named("model:ground-truth@", job)?,
+            _ => named("import:ground-truth:", job)?,
+        };
+        Ok(Some(PlannedLabel { label: chosen, confidence, decided_at, truth: false, by: Some(by) }))
     }
 }
 
@@ -108,6 +118,16 @@ fn classified(fields: &Map<String, Value>) -> Vec<&str> {
     let kind = |metadata: &Value| metadata.get("type").and_then(Value::as_str) == Some(CLASSIFICATION);
     let found = fields.iter().filter(|(_, value)| kind(value)).filter_map(|(name, _)| name.strip_suffix("-metadata"));
     found.collect()
+}
+
+/// An attribute of a classification with several labels to an image.
+fn multi_label(fields: &Map<String, Value>) -> Option<&str> {
+    let several = |metadata: &Value| {
+        let kind = metadata.get("type").and_then(Value::as_str).unwrap_or_default();
+        kind.ends_with("-multilabel") || metadata.get("class-map").is_some_and(|_| kind.is_empty())
+    };
+    let mut found = fields.iter().filter(|(_, value)| several(value));
+    found.find_map(|(name, _)| name.strip_suffix("-metadata"))
 }
 
 /// A date as Ground Truth writes it, which has no zone and means UTC; one with a zone is understood too.

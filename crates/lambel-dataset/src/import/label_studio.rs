@@ -12,7 +12,7 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{ImportLimits, Plan, PlannedImage, PlannedLabel, Planner, address, from_address, label};
+use super::{ImportLimits, Plan, PlannedImage, PlannedLabel, Planner, address, from_address, label, named};
 use crate::{
     ContentId,
     export::DECISION,
@@ -21,7 +21,8 @@ use crate::{
 
 /// How to read tasks of Label Studio.
 ///
-/// * An annotation is the vote of a person: of `operator` where Lambel has written it, else of `completed_by`.
+/// * An annotation is the vote of a person: of `operator` where Lambel has written it, else of `completed_by`, by its
+///   number if it has one.
 ///   Several of one person: the latest counts. One that was cancelled or is empty is an abstention. One that is
 ///   called the ground truth is the label too.
 /// * A prediction is the vote of a model, `model:` and its version; Lambel's own decision is the label.
@@ -155,11 +156,13 @@ impl LabelStudio {
         };
         let at = annotation.created_at.map(|at| Timestamp::from_millis(at.as_millisecond()));
         if let (true, VoteAnswer::Label(label)) = (annotation.ground_truth, &answer) {
-            found.label = Some(PlannedLabel { label: label.clone(), confidence: None, decided_at: at, truth: true });
+            found.label =
+                Some(PlannedLabel { label: label.clone(), confidence: None, decided_at: at, truth: true, by: None });
         }
         let operator = match (annotation.operator, annotation.completed_by) {
             (Some(operator), _) => Ok(operator),
-            (None, Some(User::Number(id) | User::Details { id: Some(id), email: None })) => {
+            // The number where there is one: some exports have no addresses.
+            (None, Some(User::Number(id) | User::Details { id: Some(id), .. })) => {
                 named("label-studio:", &id.to_string())
             }
             (None, Some(User::Details { email: Some(email), .. })) => named("label-studio:", &email),
@@ -178,7 +181,7 @@ impl LabelStudio {
         if version.starts_with(DECISION) {
             let confidence = prediction.score.map(Confidence::try_from).transpose()?;
             if found.label.is_none() {
-                found.label = Some(PlannedLabel { label, confidence, decided_at: at, truth: false });
+                found.label = Some(PlannedLabel { label, confidence, decided_at: at, truth: false, by: None });
             }
             return Ok(());
         }
@@ -200,11 +203,15 @@ impl LabelStudio {
                 _ => return Err("a result of type `choices` has no list of choices".to_owned()),
             }
         }
-        match chosen.as_slice() {
-            [] => Ok(None),
-            [Some(choice)] => Ok(Some((*choice).to_owned())),
-            [None] => Err("a choice is not text".to_owned()),
-            several => Err(format!("it has {} choices where one was expected", several.len())),
+        match (chosen.as_slice(), items) {
+            // Boxes, texts and the like: nobody has said that there is nothing to choose.
+            ([], [first, ..]) if self.from_name.is_none() && items.iter().all(|item| item.kind != "choices") => {
+                Err(format!("it has a result of type `{}` and none of type `choices`", first.kind))
+            }
+            ([], _) => Ok(None),
+            ([Some(choice)], _) => Ok(Some((*choice).to_owned())),
+            ([None], _) => Err("a choice is not text".to_owned()),
+            (several, _) => Err(format!("it has {} choices where one was expected", several.len())),
         }
     }
 }
@@ -224,15 +231,6 @@ impl Found {
             None => self.votes.push(vote),
         }
     }
-}
-
-/// An operator called as the input calls them; where that cannot be an id, by a part of its hash.
-fn named(prefix: &str, name: &str) -> Result<OperatorId, String> {
-    let plain = format!("{prefix}{name}").parse::<OperatorId>();
-    plain.or_else(|_| {
-        let hash = ContentId::of(name.as_bytes()).to_string();
-        format!("{prefix}{}", hash.get(..16).unwrap_or(&hash)).parse().map_err(|error| format!("{error}"))
-    })
 }
 
 /// Hands over the elements of an array, one at a time.

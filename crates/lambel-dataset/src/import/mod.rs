@@ -13,7 +13,7 @@ use std::{
     io::{self, BufRead},
 };
 
-use lambel_core::{FileName, ImageId, Label, Timestamp, consensus::Confidence};
+use lambel_core::{FileName, ImageId, Label, OperatorId, Timestamp, consensus::Confidence};
 use serde::Serialize;
 
 pub use self::{ground_truth::GroundTruth, label_studio::LabelStudio};
@@ -55,6 +55,9 @@ pub struct PlannedLabel {
     pub decided_at: Option<Timestamp>,
     /// Whether the input calls it the truth: fit for a gold image.
     pub truth: bool,
+    /// Whose vote it can be taken for, where the input has no votes: the job that has found it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<OperatorId>,
 }
 
 /// An image of a plan.
@@ -226,6 +229,36 @@ fn from_address(uri: &str) -> (Option<ImageId>, Vec<FileName>) {
 
 fn label(text: &str) -> Result<Label, String> {
     Label::parse(text).map_err(|error| error.to_string())
+}
+
+/// An operator called as the input calls them; where that cannot be an id, by a part of its hash.
+fn named(prefix: &str, name: &str) -> Result<OperatorId, String> {
+    let plain = format!("{prefix}{name}").parse::<OperatorId>();
+    plain.or_else(|_| {
+        let hash = ContentId::of(name.as_bytes()).to_string();
+        format!("{prefix}{}", hash.get(..16).unwrap_or(&hash)).parse().map_err(|error| format!("{error}"))
+    })
+}
+
+/// The id under which votes of an operator of an import come into a task: one that no account can have. Whoever is
+/// called so already keeps the name, so that what is exported and imported again has the same ids. An error only for a
+/// name that is none even by its hash.
+pub fn outside(operator: &OperatorId) -> Result<OperatorId, String> {
+    if operator.is_outside() {
+        return Ok(operator.clone());
+    }
+    let name = operator.as_str();
+    let hash = ContentId::of(name.as_bytes()).to_string();
+    let hash = hash.get(..16).unwrap_or(&hash);
+    let (plain, hashed) = match (name.strip_prefix("label-studio:"), name.strip_prefix("model:")) {
+        (Some(user), _) => (format!("import:label-studio:{user}"), format!("import:label-studio:{hash}")),
+        (None, Some(model)) => (format!("model:{model}@unknown"), format!("model:{hash}@unknown")),
+        (None, None) => (format!("import:lambel:{name}"), format!("import:lambel:{hash}")),
+    };
+    match plain.parse::<OperatorId>() {
+        Ok(id) if id.is_outside() => Ok(id),
+        _ => hashed.parse().map_err(|error| format!("{error}")),
+    }
 }
 
 /// Hands over each line that is not empty, with its number. A line that is too long or no UTF-8 is an error of its
