@@ -49,6 +49,7 @@ fn row(entry: &AuditEntry) -> Vec<String> {
         Deed::TaskSealed { images } => format!("{images} images"),
         Deed::TaskCreated { audience } | Deed::AudienceChanged { audience } => open_to(audience),
         Deed::OperatorPaused { reason } => reason.clone().unwrap_or_default(),
+        Deed::ImportBegun { source, images, votes, .. } => format!("{votes} votes on {images} images from {source}"),
         Deed::TaskCancelled | Deed::TaskCompleted | Deed::OperatorResumed => String::new(),
     };
     vec![entry.at.to_string(), printable(who), entry.deed.name().to_owned(), printable(&more)]

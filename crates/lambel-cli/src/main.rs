@@ -26,6 +26,7 @@ mod context;
 mod dataset;
 mod exit;
 mod images;
+mod import;
 mod login;
 mod operator;
 mod output;

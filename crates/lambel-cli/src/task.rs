@@ -12,7 +12,8 @@ use lambel_core::{
 use crate::{
     audit,
     context::Context,
-    exit::{Exit, Failure, Outcome},
+    exit::{self, Exit, Failure, Outcome},
+    import,
     output::{columns, printable},
     progress::Progress,
 };
@@ -24,6 +25,8 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
 pub(crate) enum TaskCommand {
     /// Make a task
     Create(Box<CreateArgs>),
+    /// Move in: make a task of what Label Studio or Ground Truth has, with its pictures, labels and votes
+    Import(Box<import::Args>),
     /// List your tasks, the newest first
     List,
     /// Show a task with its progress
@@ -90,7 +93,7 @@ pub(crate) struct CreateArgs {
 
 /// How a task comes to its labels.
 #[derive(clap::Args, Default)]
-struct PolicyArgs {
+pub(crate) struct PolicyArgs {
     /// When an image has enough votes: `adaptive`, a label is sure enough by what is known of the operators; `lead`, a
     /// label is ahead; `majority`, a fixed quorum [default: majority]
     #[arg(long, value_name = "RULE", value_parser = parse_rule)]
@@ -120,7 +123,7 @@ struct PolicyArgs {
 
 impl PolicyArgs {
     /// What was said, if anything was. What is wrong with it is said here already.
-    fn fields(self) -> Outcome<Option<PolicyFields>> {
+    pub(crate) fn fields(self) -> Outcome<Option<PolicyFields>> {
         let fields = PolicyFields {
             rule: self.rule,
             quorum: self.quorum,
@@ -155,7 +158,7 @@ pub(crate) struct AudienceArgs {
 
 impl AudienceArgs {
     /// What was said, if anything was. What is wrong with it is said here already.
-    fn fields(self) -> Outcome<Option<AudienceFields>> {
+    pub(crate) fn fields(self) -> Outcome<Option<AudienceFields>> {
         if self.operators.is_empty() && self.teams.is_empty() {
             return Ok(None);
         }
@@ -173,6 +176,7 @@ pub(crate) async fn run(context: &Context, command: TaskCommand) -> Outcome {
             let task = context.client()?.create_task(&request).await?;
             out.show(&task, describe)
         }
+        TaskCommand::Import(args) => exit::interruptible(import::run(context, *args), import::INTERRUPTED).await,
         TaskCommand::List => list(context).await,
         TaskCommand::Show { task, watch: false } => out.show(&context.client()?.task(task).await?, describe),
         TaskCommand::Show { task, watch: true } => watch(context, task).await,
@@ -203,17 +207,10 @@ impl CreateArgs {
         };
         // Said here already, since here it is known where the labels came from.
         LabelSet::parse(&labels).map_err(|error| Failure::usage(error.to_string()))?;
-        let instructions = match self.instructions {
-            Some(text) => match text.strip_prefix('@') {
-                Some(file) => Some(read_text(&PathBuf::from(file))?),
-                None => Some(text),
-            },
-            None => None,
-        };
         Ok(CreateTask {
             name: self.name,
             labels,
-            instructions,
+            instructions: self.instructions.map(text_or_file).transpose()?,
             policy: self.policy.fields()?,
             audience: self.audience.fields()?,
             expected_images: self.expected_images,
@@ -221,7 +218,15 @@ impl CreateArgs {
     }
 }
 
-fn read_text(file: &PathBuf) -> Outcome<String> {
+/// Text, or with `@` before it the file that has it.
+pub(crate) fn text_or_file(text: String) -> Outcome<String> {
+    match text.strip_prefix('@') {
+        Some(file) => read_text(&PathBuf::from(file)),
+        None => Ok(text),
+    }
+}
+
+pub(crate) fn read_text(file: &PathBuf) -> Outcome<String> {
     fs::read_to_string(file).map_err(|error| Failure { exit: Exit::Usage, ..Failure::io(file.display(), &error) })
 }
 

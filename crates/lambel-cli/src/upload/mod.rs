@@ -14,13 +14,14 @@ use std::path::PathBuf;
 use lambel_core::{TaskId, api::SealTask};
 
 pub(crate) use hash::{HASHED_AT_ONCE, hash_file};
-pub(crate) use scan::{Found, scan};
+pub(crate) use report::Report;
+pub(crate) use scan::{Found, Scan, scan};
+pub(crate) use send::Sender;
 
 use crate::{
     context::Context,
     exit::{Exit, Failure, Outcome},
     progress::Progress,
-    upload::{report::Report, send::Sender},
 };
 
 /// What is said when the command is interrupted.

@@ -117,6 +117,23 @@ impl Report {
         (done, text)
     }
 
+    /// The images that the task has of these files.
+    pub(crate) fn images(&self) -> BTreeSet<ImageId> {
+        self.counts().images.clone()
+    }
+
+    /// Files that went up, and why the first of those failed that have failed.
+    pub(crate) fn uploaded_and_failed(&self) -> (u64, Option<String>) {
+        let counts = self.counts();
+        let failed = counts.failed.first().map(|file| format!("{}: {}", file.name, file.detail));
+        (counts.uploaded, failed)
+    }
+
+    /// The counts, as they are shown in JSON.
+    pub(crate) fn counts_json(&self) -> serde_json::Value {
+        serde_json::to_value(&*self.counts()).unwrap_or_default()
+    }
+
     /// Whether every file was taken.
     pub(crate) fn all_taken(&self) -> bool {
         let counts = self.counts();
