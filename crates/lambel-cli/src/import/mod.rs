@@ -36,7 +36,7 @@ use lambel_core::{
 use lambel_dataset::import::ImportProblem;
 use serde_json::json;
 
-use self::{pictures::Placed, read::Input, report::Summary, votes::Votes};
+use self::{pictures::Placed, place::Wish, read::Input, report::Summary, votes::Votes};
 use crate::{
     context::Context,
     exit::{Exit, Failure, Outcome},
@@ -145,13 +145,15 @@ struct Prepared {
 pub(crate) async fn run(context: &Context, args: Args) -> Outcome {
     let prepared = prepare(context, &args).await?;
     let summary = Summary::of(&prepared);
-    if args.dry_run {
-        if let Some(task) = args.task {
-            place::takes_labels(&context.client()?.task(task).await?, &prepared.input.labels)?;
-        }
-        return summary.show(context.out);
+    let (format, dry_run, task) = (args.format, args.dry_run, args.task);
+    let wish = Wish::of(args, &prepared.input, prepared.placed.distinct)?;
+    if !dry_run {
+        return carry_out(context, format, wish, prepared, summary).await;
     }
-    carry_out(context, args, prepared, summary).await
+    if let Some(task) = task {
+        place::takes_labels(&context.client()?.task(task).await?, &prepared.input.labels)?;
+    }
+    summary.show(context.out)
 }
 
 /// Reads everything and looks for everything. What is wrong is shown, all of it, and then nothing is done.
@@ -188,11 +190,9 @@ fn refused(context: &Context, problems: &[ImportProblem], broken: u64, advice: &
     Ok(Failure::usage(message))
 }
 
-async fn carry_out(context: &Context, args: Args, prepared: Prepared, mut summary: Summary) -> Outcome {
-    let Prepared { input, placed, votes } = prepared;
+async fn carry_out(context: &Context, format: Format, wish: Wish, prepared: Prepared, mut summary: Summary) -> Outcome {
+    let Prepared { placed, votes, .. } = prepared;
     let client = context.client()?;
-    let source = args.format.as_str();
-    let wish = place::Wish::of(args, &input, placed.distinct)?;
     let (concurrency, seal, import) = (wish.concurrency, wish.seal, wish.import.clone());
     let (task, found) = place::find_or_make(&client, wish).await?;
     (summary.task, summary.import, summary.found) = (Some(task.task), Some(import.clone()), found);
@@ -202,12 +202,12 @@ async fn carry_out(context: &Context, args: Args, prepared: Prepared, mut summar
             return Err(Failure::new(Exit::Conflict, reason));
         }
         // The import was done, or has completed the task on its way: there is nothing left to decide.
-        summary.state = Some(task.state);
+        (summary.state, summary.nothing_new) = (Some(task.state), true);
         return summary.show(context.out);
     }
     let begin = BeginImport {
         import: import.clone(),
-        source: source.parse().map_err(|error| Failure::usage(format!("{error}")))?,
+        source: format.as_str().parse().map_err(|error| Failure::usage(format!("{error}")))?,
         images: votes.images,
         votes: votes.votes.len() as u64,
     };

@@ -49,10 +49,11 @@ pub(super) async fn place(planned: &[PlannedImage], scan: Scan, dir: &Path) -> O
             // A name that nothing has here, but the bytes are known.
             (_, Some(id)) => {
                 if by_hash.is_none() {
-                    by_hash = Some(hashed(&scan.files, (0..scan.files.len()).collect()).await);
+                    let all = hashed(&scan.files, (0..scan.files.len()).collect()).await.into_iter();
+                    by_hash =
+                        Some(all.filter_map(|(place, hash)| Some((hash.ok()?, place))).collect::<HashMap<_, _>>());
                 }
-                let same = by_hash.iter().flatten().find(|(_, hash)| *hash.as_ref().unwrap_or(&ImageId::MIN) == id);
-                same.map(|(place, _)| *place)
+                by_hash.as_ref().and_then(|known| known.get(&id)).copied()
             }
             _ => None,
         };

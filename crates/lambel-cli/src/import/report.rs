@@ -22,7 +22,7 @@ pub(super) struct Summary {
     /// Where the task stands, if it was sealed, or is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) state: Option<TaskState>,
-    /// Whether everything was there before.
+    /// Whether everything was there before, or nothing is left to decide.
     pub(super) nothing_new: bool,
     elements: u64,
     repeated: u64,
@@ -124,9 +124,12 @@ impl Summary {
                 row("note", format!("{count} {what}"));
             }
         }
-        let over = self.state.is_some_and(TaskState::is_final) && self.brought.is_none();
-        if self.nothing_new || over {
-            row("so", "nothing was left to do".to_owned());
+        match self.brought {
+            Some(_) if self.nothing_new => row("so", "everything was there before".to_owned()),
+            None if self.state.is_some_and(TaskState::is_final) => {
+                row("so", "the task is over: nothing is left to decide".to_owned());
+            }
+            _ => {}
         }
         columns(&rows)
     }
