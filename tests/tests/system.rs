@@ -8,6 +8,8 @@ mod dataset;
 mod hostile;
 #[path = "system/identity.rs"]
 mod identity;
+#[path = "system/imports.rs"]
+mod imports;
 #[path = "system/job.rs"]
 mod job;
 #[path = "system/people.rs"]

@@ -197,7 +197,7 @@ async fn carry_out(context: &Context, format: Format, wish: Wish, prepared: Prep
     let (task, found) = place::find_or_make(&client, wish).await?;
     (summary.task, summary.import, summary.found) = (Some(task.task), Some(import.clone()), found);
     if task.state.is_final() {
-        if !task.imports.contains(&import) {
+        if task.state == TaskState::Cancelled || !task.imports.contains(&import) {
             let reason = format!("the task is {} and takes no votes any more", task.state.as_str());
             return Err(Failure::new(Exit::Conflict, reason));
         }

@@ -42,8 +42,7 @@ impl Votes {
         let mut latest: HashMap<(ImageId, OperatorId), (Option<Timestamp>, OutsideVote)> = HashMap::new();
         for (planned, image) in planned.iter().zip(images) {
             for vote in said_of(planned, &mut found) {
-                let operator =
-                    outside(&vote.operator).map_err(|reason| Failure::new(Exit::Failed, format!("{reason}")))?;
+                let operator = outside(&vote.operator).map_err(|reason| Failure::new(Exit::Failed, reason))?;
                 if is_model(&operator) && !with_models {
                     found.predictions_left_out += 1;
                     continue;
