@@ -465,7 +465,7 @@ pub struct VoteView {
     /// Why there is no label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abstain: Option<Abstention>,
-    /// When it arrived.
+    /// When it arrived; if it was brought in from outside, when it was given.
     pub at: Timestamp,
     /// How long the operator looked, in milliseconds, as their page says.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -106,7 +106,7 @@ impl Answer {
 pub struct Vote {
     /// What was said.
     pub answer: Answer,
-    /// When it arrived.
+    /// When it arrived; if it was brought in from outside, when it was given.
     pub at: Timestamp,
     /// How long the operator looked, in milliseconds, as their page says.
     pub elapsed_ms: Option<u32>,
