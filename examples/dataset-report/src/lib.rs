@@ -129,8 +129,7 @@ pub async fn confusion(objects: &dyn ObjectStore, before: &Tree, after: &Tree) -
     let labels: BTreeSet<Label> = pairs.keys().flat_map(|(old, new)| [old, new]).cloned().collect();
     let labels: Vec<Label> = labels.into_iter().collect();
     let count = |old: &Label, new: &Label| pairs.get(&(old.clone(), new.clone())).copied().unwrap_or(0);
-    let matrix: Vec<Vec<u64>> =
-        labels.iter().map(|old| labels.iter().map(|new| count(old, new)).collect()).collect();
+    let matrix: Vec<Vec<u64>> = labels.iter().map(|old| labels.iter().map(|new| count(old, new)).collect()).collect();
     let (compared, agreement, kappa) = agreement(&matrix);
     Ok(Confusion { compared, agreement, kappa, gained, lost, labels, matrix })
 }
