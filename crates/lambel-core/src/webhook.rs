@@ -76,7 +76,7 @@ impl fmt::Display for WebhookId {
 /// event comes and however often it is sent.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(value_type = String, pattern = "^msg_[0-9a-f]{36}$",
-    example = "msg_019aa5a05c1e80be2ca64eef1f7aa759f498ab12")]
+    example = "msg_019aa5a05c1e80be2ca64eef1f7aa759f498")]
 pub struct DeliveryId(String);
 
 impl DeliveryId {

@@ -13,6 +13,7 @@ mod pages;
 mod problem;
 mod supervisors;
 mod tasks;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use lambel_core::{api::PublicConfig, limits};
-use lambel_service::{operate::Operators, pace::Pace, supervise::Supervisors, tasks::Tasks};
+use lambel_service::{operate::Operators, pace::Pace, supervise::Supervisors, tasks::Tasks, webhooks::Webhooks};
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -33,10 +34,11 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub use lambel_service::Caller;
 
-/// The routes of `task-api`: tasks, and everything that is open to everybody.
-pub fn tasks_app(tasks: Tasks, pace: Pace, config: PublicConfig) -> Router {
+/// The routes of `task-api`: tasks, webhooks, and everything that is open to everybody.
+pub fn tasks_app(tasks: Tasks, webhooks: Webhooks, pace: Pace, config: PublicConfig) -> Router {
     let (api, _) = tasks::routes().split_for_parts();
-    finish(keep_pace(api.with_state(tasks), pace).merge(pages::routes(config)))
+    let (hooks, _) = webhooks::routes().split_for_parts();
+    finish(keep_pace(api.with_state(tasks).merge(hooks.with_state(webhooks)), pace).merge(pages::routes(config)))
 }
 
 /// The routes of `operator-api`: what operators do, and what admins do about operators.
@@ -87,7 +89,8 @@ pub fn openapi() -> OpenApi {
     let routes = OpenApiRouter::<()>::with_openapi(frame)
         .merge(without_state(tasks::routes().into_openapi()))
         .merge(without_state(operators::routes().into_openapi()))
-        .merge(without_state(supervisors::routes().into_openapi()));
+        .merge(without_state(supervisors::routes().into_openapi()))
+        .merge(without_state(webhooks::routes().into_openapi()));
     let mut document = routes.into_openapi();
     let token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
