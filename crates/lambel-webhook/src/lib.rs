@@ -77,7 +77,7 @@ impl Targets for HttpTargets {
             .body(post.body);
         match request.send().await {
             Ok(response) => Reply::Answered(response.status().as_u16(), beginning(response).await),
-            Err(error) => silence(&error),
+            Err(error) => silence(&error.without_url()),
         }
     }
 }
