@@ -26,8 +26,13 @@ import requests
 HERE = Path(__file__).resolve().parent
 # A machine is the one with the scope of a client; a stranger has an account and is in no group.
 ROLES = ["client", "operator", "admin", "machine", "stranger", "nobody"]
+# A target for webhooks: of this machine, which the local cloud allows, at a port at which nobody listens.
+TARGET = "http://127.0.0.1:9/hook"
 # Who is let in nowhere need not be asked each limit of each field.
 LET_IN_NOWHERE = ["stranger", "nobody"]
+
+
+LOG_CURSOR = "msg_019aa5a05c1e80be2ca64eef1f7aa759f498.001795250820000"
 
 
 class Api:
@@ -102,6 +107,11 @@ def make_task(client, quorum=2):
     return client.call("POST", "/api/tasks", task)["task"]
 
 
+def make_webhook(client, task):
+    hook = {"url": TARGET, "kinds": ["task.complete"]}
+    return client.call("POST", f"/api/tasks/{task}/webhooks", hook)["webhook"]
+
+
 def fill(client, task, pictures):
     files = [
         {"name": f"{n}.png", "bytes": len(p), "media_type": "image/png", "sha256": hashlib.sha256(p).hexdigest()}
@@ -142,12 +152,16 @@ def prepare(client, claimer, labeller, spare):
                 labeller.call("POST", "/api/subtasks/labels", {"votes": votes})
     complete = states["complete"]
     wait_for("a task is complete", lambda: client.call("GET", f"/api/tasks/{complete}")["state"] == "complete")
+    spare = [make_task(client) for _ in range(spare)]
     return {
         "tasks": list(states.values()),
-        "spare": [make_task(client) for _ in range(spare)],
+        "spare": spare,
+        "webhooks": [make_webhook(client, states["open"]) for _ in range(5)],
+        "spare_webhooks": [make_webhook(client, task) for task in spare for _ in range(3)],
+        "urls": [TARGET],
         "images": images,
-        # A cursor of each kind: of tasks, of images, of file names, of a trail.
-        "cursors": [states["open"], images[5], f"{images[5]}/5.png", "1795250820120001", "0"],
+        # A cursor of each kind: of tasks, of images, of file names, of a trail, of the log of a webhook.
+        "cursors": [states["open"], images[5], f"{images[5]}/5.png", "1795250820120001", "0", LOG_CURSOR],
     }
 
 
@@ -167,6 +181,8 @@ def write_config(path, ids, with_token):
         [
             ("path.task", "tasks", 0.8),
             ("path.image", "images", 0.7),
+            ("path.webhook", "webhooks", 0.8),
+            ("body.url", "urls", 0.5),
             ("path.operator", "operators", 0.7),
             ("query.cursor", "cursors", 0.3),
             ("body.task", "tasks", 0.6),
@@ -181,6 +197,8 @@ def write_config(path, ids, with_token):
     for operation in ["DELETE /api/tasks/{task}", "POST /api/tasks/{task}/seal"]:
         lines += ["[[operations]]", f"include-name = {json.dumps(operation)}", "[operations.parameters]"]
         lines += bind([("path.task", "spare", 0.8)])
+    lines += ["[[operations]]", 'include-name = "DELETE /api/webhooks/{webhook}"', "[operations.parameters]"]
+    lines += bind([("path.webhook", "spare_webhooks", 0.8)])
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -214,10 +232,10 @@ def judge(role, seen):
     """What is wrong with the answers of a run, beyond what schemathesis sees."""
     wrong = []
     own = {
-        "client": ["/api/tasks"],
+        "client": ["/api/tasks", "/api/webhooks"],
         "operator": ["/api/subtasks"],
-        "admin": ["/api/tasks", "/api/operators"],
-        "machine": ["/api/tasks"],
+        "admin": ["/api/tasks", "/api/webhooks", "/api/operators"],
+        "machine": ["/api/tasks", "/api/webhooks"],
         "stranger": [],
         "nobody": [],
     }[role]

@@ -23,6 +23,8 @@ BEYOND_THE_DOCUMENT = [
     r"policy: max_labels is \d+ to \d+, not \d+",
     # Which fields go with which rule; said in words, for the reason given for audiences below.
     r"policy: \w+ does not belong to the rule `\w+`",
+    # What a target may be: which hosts, ports and addresses, and what a URL is at all.
+    r"url: .*",
     # The sum of lengths.
     r"labels: .*bytes",
     # Said in words: a schema of alternatives would come out as two types in every client that is made from it.
@@ -33,6 +35,7 @@ BEYOND_THE_DOCUMENT = [
 MADE_UP = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 IDS = json.loads(os.environ["LAMBEL_PROBE_IDS"])
 SPARE = itertools.cycle(IDS["spare"])
+SPARE_WEBHOOKS = itertools.cycle(IDS["spare_webhooks"])
 OPEN = IDS["tasks"][0]
 CHANGES_FOR_GOOD = {("DELETE", "/api/tasks/{task}"), ("POST", "/api/tasks/{task}/seal")}
 
@@ -53,6 +56,10 @@ def before_call(context, case, kwargs):
     if isinstance(task, str) and MADE_UP.fullmatch(task):
         for_good = (case.method.upper(), case.operation.path) in CHANGES_FOR_GOOD
         case.path_parameters["task"] = next(SPARE) if for_good else OPEN
+    webhook = (case.path_parameters or {}).get("webhook")
+    if isinstance(webhook, str) and MADE_UP.fullmatch(webhook):
+        for_good = case.method.upper() == "DELETE"
+        case.path_parameters["webhook"] = next(SPARE_WEBHOOKS) if for_good else IDS["webhooks"][0]
     image = (case.path_parameters or {}).get("image")
     if isinstance(image, str) and re.fullmatch(r"[0-9a-f]{64}", image):
         case.path_parameters["image"] = IDS["images"][0]

@@ -20,3 +20,5 @@ mod rights;
 mod rules;
 #[path = "system/trust.rs"]
 mod trust;
+#[path = "system/webhooks.rs"]
+mod webhooks;

@@ -1,8 +1,8 @@
 //! A queue of dead letters: looked into without taking anything out, and emptied message by message.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
 use lambel_core::Timestamp;
 use lambel_service::ports::StoreResult;
 
@@ -27,6 +27,7 @@ pub struct DeadLetter {
     pub receives: u32,
     /// Its body.
     pub body: String,
+    attributes: HashMap<String, MessageAttributeValue>,
     receipt: String,
 }
 
@@ -66,6 +67,7 @@ impl DeadLetterQueue {
             let request = self.client.receive_message().queue_url(&self.url).max_number_of_messages(wanted);
             let request =
                 request.visibility_timeout(HIDDEN).message_system_attribute_names(MessageSystemAttributeName::All);
+            let request = request.message_attribute_names("All");
             let answer = request.send().await.map_err(|error| sort("ReceiveMessage", error))?;
             let before = found.len();
             for message in answer.messages.unwrap_or_default() {
@@ -77,6 +79,7 @@ impl DeadLetterQueue {
                     receives: number(MessageSystemAttributeName::ApproximateReceiveCount)
                         .and_then(|receives| u32::try_from(receives).ok())
                         .unwrap_or(1),
+                    attributes: message.message_attributes.unwrap_or_default(),
                     body: message.body.unwrap_or_default(),
                     receipt: message.receipt_handle.unwrap_or_default(),
                     id: id.clone(),
@@ -88,11 +91,13 @@ impl DeadLetterQueue {
         Ok(found.into_values().collect())
     }
 
-    /// Sends a message back to where it came from, and takes it out here. Stopped in between, it is in both: then it
+    /// Sends a message back to where it came from, with its attributes, and takes it out here. Stopped in between, it is in both: then it
     /// is dealt with twice, which changes nothing. False, and nothing done, if it came from no queue.
     pub async fn send_back(&self, letter: &DeadLetter) -> StoreResult<bool> {
         let Some(source) = &self.source else { return Ok(false) };
         let request = self.client.send_message().queue_url(source).message_body(&letter.body);
+        let attributes = Some(letter.attributes.clone()).filter(|attributes| !attributes.is_empty());
+        let request = request.set_message_attributes(attributes);
         request.send().await.map_err(|error| sort("SendMessage", error))?;
         self.discard(letter).await?;
         Ok(true)

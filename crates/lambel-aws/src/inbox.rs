@@ -5,6 +5,8 @@
 //! dealt with, so that it lies in the dead-letter queue within seconds, and after a wait that doubles for what
 //! may go better next time.
 
+use std::collections::BTreeMap;
+
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
 use lambel_service::error::Comeback;
@@ -25,6 +27,10 @@ pub struct Message {
     pub id: String,
     /// Its body.
     pub body: String,
+    /// Its attributes, as far as they are text.
+    pub attributes: BTreeMap<String, String>,
+    /// The name of the queue that it came from.
+    queue: String,
     receipt: String,
     /// How often it was received, this time among them.
     receives: u32,
@@ -34,6 +40,12 @@ pub struct Message {
 pub fn messages(event: SqsEvent) -> Vec<Message> {
     let message = |record: SqsMessage| Message {
         receives: record.attributes.get("ApproximateReceiveCount").and_then(|n| n.parse().ok()).unwrap_or(1),
+        queue: record.event_source_arn.as_deref().and_then(|arn| arn.rsplit(':').next()).unwrap_or_default().to_owned(),
+        attributes: record
+            .message_attributes
+            .into_iter()
+            .filter_map(|(name, attribute)| Some((name, attribute.string_value?)))
+            .collect(),
         id: record.message_id.unwrap_or_default(),
         body: record.body.unwrap_or_default(),
         receipt: record.receipt_handle.unwrap_or_default(),
@@ -52,6 +64,11 @@ impl Inbox {
     /// The queue at this address.
     pub fn new(aws: &Aws, queue: impl Into<String>) -> Self {
         Self { client: aws_sdk_sqs::Client::new(aws.config()), queue: queue.into() }
+    }
+
+    /// Whether a message came from this queue.
+    pub fn has_sent(&self, message: &Message) -> bool {
+        self.queue.rsplit('/').next() == Some(message.queue.as_str())
     }
 
     /// The answer that names the messages that must come back. If the wait cannot be set they come back all
@@ -110,9 +127,12 @@ mod tests {
     fn messages_are_read_with_what_their_answer_needs() {
         let event = serde_json::json!({"Records": [{
             "messageId": "m-1", "receiptHandle": "r-1", "body": "{}",
-            "attributes": {"ApproximateReceiveCount": "3"}, "messageAttributes": {},
+            "attributes": {"ApproximateReceiveCount": "3"},
+            "messageAttributes": {"owner": {"dataType": "String", "stringValue": "anna"}},
+            "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:webhooks",
         }]});
         let [message] = &messages(serde_json::from_value(event).unwrap())[..] else { panic!("one") };
         assert_eq!((message.id.as_str(), message.receives, message.receipt.as_str()), ("m-1", 3, "r-1"));
+        assert_eq!((message.attributes["owner"].as_str(), message.queue.as_str()), ("anna", "webhooks"));
     }
 }

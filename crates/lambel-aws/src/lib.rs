@@ -11,9 +11,11 @@ mod logging;
 mod messages;
 mod objects;
 mod settings;
+mod webhook_queue;
 
-pub use dynamo::{DynamoStore, Meter, Usage};
+pub use dynamo::{DynamoStore, DynamoWebhooks, Meter, Usage};
 pub use logging::start_logging;
 pub use messages::{Addresses, AwsMessages};
 pub use objects::S3Objects;
-pub use settings::{Aws, MissingSetting, setting};
+pub use settings::{Aws, MissingSetting, setting, target_rules};
+pub use webhook_queue::SqsWebhookQueue;

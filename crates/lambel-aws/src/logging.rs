@@ -17,8 +17,10 @@ use tracing_subscriber::{EnvFilter, Layer, layer::Context, layer::SubscriberExt,
 /// The fields that a line may have. Each is an id, a count, a code, or the words of an error.
 const FIELDS: &[&str] = &[
     "accepted",
+    "because",
     "caller",
     "comeback",
+    "deliveries",
     "error",
     "events",
     "image",
@@ -35,14 +37,18 @@ const FIELDS: &[&str] = &[
     "object.key",
     "operator",
     "operators",
+    "outcome",
     "refusal.code",
     "rejected",
+    "status",
     "subtasks",
     "task",
     "task.known",
+    "tries",
     "uploads",
     "votes",
     "walks",
+    "webhook",
 ];
 
 /// Our own programs, by the beginnings of their targets.
@@ -56,11 +62,20 @@ const OURS: &[&str] = &[
     "task_progress",
     "skill_estimator",
     "sweeper",
+    "webhook_sender",
 ];
 
 /// What a value must not contain: parts of presigned addresses, headers and tokens.
-const SECRETS: &[&str] =
-    &["x-amz-signature", "x-amz-security-token", "x-amz-credential", "bearer ", "authorization", "eyj", "password"];
+const SECRETS: &[&str] = &[
+    "x-amz-signature",
+    "x-amz-security-token",
+    "x-amz-credential",
+    "whsec_",
+    "bearer ",
+    "authorization",
+    "eyj",
+    "password",
+];
 
 /// Starts writing events as lines of JSON, from the level that `RUST_LOG` says.
 pub fn start_logging() {

@@ -3,6 +3,7 @@
 use std::{env, time::Duration};
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use lambel_core::webhook::target::TargetRules;
 
 /// An environment variable that a function needs and has not.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,12 @@ pub struct MissingSetting(&'static str);
 /// Reads a setting.
 pub fn setting(name: &'static str) -> Result<String, MissingSetting> {
     env::var(name).ok().filter(|value| !value.is_empty()).ok_or(MissingSetting(name))
+}
+
+/// What the targets of webhooks may be. `WEBHOOKS_ALLOW_LOOPBACK=1` lets them be on this machine: only the local cloud
+/// sets it.
+pub fn target_rules() -> TargetRules {
+    TargetRules { loopback: setting("WEBHOOKS_ALLOW_LOOPBACK").is_ok_and(|value| value == "1") }
 }
 
 /// What the clients of all services share.

@@ -1,16 +1,25 @@
 //! The tables on DynamoDB, held to the suite, on the local cloud.
 
-use lambel_aws::{Aws, DynamoStore, setting};
+use lambel_aws::{Aws, DynamoStore, DynamoWebhooks, setting};
 use lambel_memory::conformance;
 
-#[tokio::test]
-async fn dynamodb_conforms() {
+/// The name of something of the local cloud.
+fn name(key: &str) -> String {
     let cloud = setting("LAMBEL_CLOUD").expect("`cargo xtask test` starts the local cloud that this test needs");
     let cloud = std::fs::read_to_string(cloud).expect("the file that describes the local cloud");
     let cloud: serde_json::Value = serde_json::from_str(&cloud).expect("JSON");
-    let name = |key: &str| cloud[key].as_str().expect("a name").to_owned();
+    cloud[key].as_str().expect("a name").to_owned()
+}
+
+#[tokio::test]
+async fn dynamodb_conforms() {
     let aws = Aws::from_env().await;
     let store = DynamoStore::new(&aws, name("tasks_table_name"), name("subtasks_table_name"));
     conformance::run(&store).await;
     conformance::run_imports(&store).await;
+}
+
+#[tokio::test]
+async fn webhooks_on_dynamodb_conform() {
+    conformance::run_webhooks(&DynamoWebhooks::new(&Aws::from_env().await, name("webhooks_table_name"))).await;
 }

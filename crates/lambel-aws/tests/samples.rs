@@ -3,7 +3,10 @@
 use std::{fs, path::Path};
 
 use lambel_aws::{events, inbox};
-use lambel_core::event::{CloudEvent, NewSubtasks, SubtaskEnded};
+use lambel_core::{
+    event::{CloudEvent, NewSubtasks, SubtaskEnded},
+    webhook::{Delivery, DeliveryId},
+};
 use lambel_service::publish::Change;
 use serde::de::DeserializeOwned;
 
@@ -40,6 +43,21 @@ fn task_progress() {
     for body in bodies("sqs-task-progress.json") {
         let event: CloudEvent<SubtaskEnded> = serde_json::from_str(&body).expect("an event");
         assert_eq!(serde_json::to_value(&event).ok(), serde_json::from_str(&body).ok(), "and nothing else");
+    }
+}
+
+#[test]
+fn webhooks() {
+    let messages = inbox::messages(sample("sqs-webhooks.json"));
+    for message in &messages {
+        let event: CloudEvent<serde_json::Value> = serde_json::from_str(&message.body).expect("an event");
+        assert!(message.attributes.contains_key("owner"), "{}", event.id);
+    }
+    for body in bodies("sqs-webhook-deliveries.json") {
+        let delivery: Delivery = serde_json::from_str(&body).expect("a delivery");
+        assert_eq!(serde_json::to_value(&delivery).ok(), serde_json::from_str(&body).ok(), "and nothing else");
+        let event: CloudEvent<serde_json::Value> = serde_json::from_str(&delivery.body).expect("an event");
+        assert_eq!(delivery.id, DeliveryId::of(delivery.webhook, &event.id, event.time));
     }
 }
 

@@ -37,6 +37,7 @@ mod replay;
 mod results;
 mod task;
 mod upload;
+mod webhook;
 mod work;
 
 use std::process::ExitCode;
@@ -100,6 +101,9 @@ enum Command {
     /// Find labels in the votes of a CSV file; this needs no service
     #[command(subcommand)]
     Consensus(consensus::ConsensusCommand),
+    /// Have addresses of yours told of events, and look at what came of it
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Pause operators and let them work again; for admins
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
@@ -134,6 +138,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Work => work::run(context).await,
         Command::Replay(args) => exit::interruptible(replay::run(context, args), replay::INTERRUPTED).await,
         Command::Consensus(command) => consensus::run(context, command),
+        Command::Webhook(command) => webhook::run(context, command).await,
         Command::Operator(command) => operator::run(context, command).await,
         Command::Admin(command) => admin::run(context, command).await,
     }

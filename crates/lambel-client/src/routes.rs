@@ -161,6 +161,6 @@ impl Client {
     }
 }
 
-fn paged(call: Call, page: &PageQuery) -> Call {
+pub(crate) fn paged(call: Call, page: &PageQuery) -> Call {
     call.query("cursor", page.cursor.as_deref()).query("limit", page.limit)
 }

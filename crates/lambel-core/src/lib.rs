@@ -20,6 +20,7 @@ pub mod standing;
 pub mod subtask;
 pub mod task;
 pub mod time;
+pub mod webhook;
 
 pub use audience::{AccountName, Audience, TeamName};
 pub use audit::{Actor, AuditEntry, Deed};

@@ -87,3 +87,19 @@ pub const BODY_BYTES: usize = 1_000_000;
 /// A page of rows, in bytes: where it would be longer it ends, and names the next page. A function can answer with
 /// 6 MB at most; as JSON in JSON, or as base64, the same rows need a third more.
 pub const RESPONSE_BYTES: usize = 4_000_000;
+/// Webhooks of one client for all their tasks, and of one task.
+pub const WEBHOOKS_PER_SCOPE: u32 = 10;
+/// The URL of a webhook, in characters.
+pub const WEBHOOK_URL_CHARS: usize = 2_048;
+/// How long the secret before signs too when another was made, in seconds: a day.
+pub const PREVIOUS_SECRET_SECONDS: u64 = 86_400;
+/// How long a target has for its answer, in seconds.
+pub const WEBHOOK_ANSWER_SECONDS: u64 = 10;
+/// How much of a target's answer is read, in bytes.
+pub const WEBHOOK_ANSWER_BYTES: usize = 1_024;
+/// How much of it is kept in the log, in characters.
+pub const WEBHOOK_ANSWER_CHARS: usize = 200;
+/// How long an entry of a webhook's log is kept, in seconds: 30 days.
+pub const WEBHOOK_LOG_SECONDS: u64 = 30 * 86_400;
+/// Deliveries that one request sends again.
+pub const REDELIVERIES_PER_REQUEST: usize = 100;

@@ -13,8 +13,9 @@ use utoipa::{
 };
 
 use crate::problem::{
-    BAD_REQUEST, BODY_TOO_LARGE, BUSY, CONFLICT, CONTENDED, FAILED, IMAGE_NOT_FOUND, INVALID, Kind, NOT_ALLOWED,
-    NOT_SIGNED_IN, PAUSED, ROUTE_NOT_FOUND, TASK_ENDED, TASK_NOT_FOUND, TOO_MANY_REQUESTS, TOO_MANY_TASKS,
+    BAD_REQUEST, BODY_TOO_LARGE, BUSY, CONFLICT, CONTENDED, DELIVERY_NOT_FOUND, FAILED, IMAGE_NOT_FOUND, INVALID, Kind,
+    NOT_ALLOWED, NOT_SIGNED_IN, PAUSED, ROUTE_NOT_FOUND, TASK_ENDED, TASK_NOT_FOUND, TOO_MANY_REQUESTS, TOO_MANY_TASKS,
+    TOO_MANY_WEBHOOKS, WEBHOOK_NOT_FOUND,
 };
 
 /// What the gateway in front says by itself.
@@ -84,6 +85,20 @@ answers! {
     PageOfOperator: BAD_REQUEST INVALID;
     /// Changes an operator as a body says.
     OperatorBy: BAD_REQUEST BODY_TOO_LARGE INVALID;
+    /// Makes a webhook for all tasks.
+    CreateWebhook: BAD_REQUEST TOO_MANY_WEBHOOKS BODY_TOO_LARGE INVALID;
+    /// Makes a webhook for a task.
+    CreateTaskWebhook: BAD_REQUEST TASK_NOT_FOUND TOO_MANY_WEBHOOKS BODY_TOO_LARGE INVALID;
+    /// Lists webhooks.
+    ListWebhooks:;
+    /// Reads a webhook, or does something to it that needs no body.
+    OfWebhook: WEBHOOK_NOT_FOUND;
+    /// Reads a webhook and a query.
+    PageOfWebhook: BAD_REQUEST WEBHOOK_NOT_FOUND INVALID;
+    /// Changes a webhook as a body says.
+    WebhookBy: BAD_REQUEST WEBHOOK_NOT_FOUND BODY_TOO_LARGE INVALID;
+    /// Sends again what a body says.
+    Redeliveries: BAD_REQUEST WEBHOOK_NOT_FOUND DELIVERY_NOT_FOUND CONFLICT BODY_TOO_LARGE INVALID;
 }
 
 /// What the document says of these answers, each at one place.

@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request},
     http::request::Parts,
 };
-use lambel_core::{ImageId, OperatorId, ParseIdError, TaskId, limits};
+use lambel_core::{ImageId, OperatorId, ParseIdError, TaskId, limits, webhook::WebhookId};
 use lambel_service::{Caller, Error};
 use serde::de::DeserializeOwned;
 
@@ -67,6 +67,18 @@ impl<S: Sync + Send> FromRequestParts<S> for TaskOf {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let text = path_part(parts, state, "task").await.unwrap_or_default();
         text.parse().map(Self).map_err(|_| Error::TaskNotFound.into())
+    }
+}
+
+/// The webhook of the path. What is not an id is the id of no webhook.
+pub(crate) struct WebhookOf(pub(crate) WebhookId);
+
+impl<S: Sync + Send> FromRequestParts<S> for WebhookOf {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = path_part(parts, state, "webhook").await.unwrap_or_default();
+        text.parse().map(Self).map_err(|_| Error::WebhookNotFound.into())
     }
 }
 

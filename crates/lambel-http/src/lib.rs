@@ -14,6 +14,7 @@ mod pages;
 mod problem;
 mod supervisors;
 mod tasks;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -25,7 +26,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use lambel_core::{api::PublicConfig, limits};
-use lambel_service::{import::VoteImports, operate::Operators, pace::Pace, supervise::Supervisors, tasks::Tasks};
+use lambel_service::{
+    import::VoteImports, operate::Operators, pace::Pace, supervise::Supervisors, tasks::Tasks, webhooks::Webhooks,
+};
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -34,10 +37,11 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub use lambel_service::Caller;
 
-/// The routes of `task-api`: tasks, and everything that is open to everybody.
-pub fn tasks_app(tasks: Tasks, pace: Pace, config: PublicConfig) -> Router {
+/// The routes of `task-api`: tasks, webhooks, and everything that is open to everybody.
+pub fn tasks_app(tasks: Tasks, webhooks: Webhooks, pace: Pace, config: PublicConfig) -> Router {
     let (api, _) = tasks::routes().merge(imports::task_routes()).split_for_parts();
-    finish(keep_pace(api.with_state(tasks), pace).merge(pages::routes(config)))
+    let (hooks, _) = webhooks::routes().split_for_parts();
+    finish(keep_pace(api.with_state(tasks).merge(hooks.with_state(webhooks)), pace).merge(pages::routes(config)))
 }
 
 /// The routes of `operator-api`: what operators do, what admins do about operators, and votes from outside.
@@ -92,7 +96,8 @@ pub fn openapi() -> OpenApi {
         .merge(without_state(imports::task_routes().into_openapi()))
         .merge(without_state(imports::vote_routes().into_openapi()))
         .merge(without_state(operators::routes().into_openapi()))
-        .merge(without_state(supervisors::routes().into_openapi()));
+        .merge(without_state(supervisors::routes().into_openapi()))
+        .merge(without_state(webhooks::routes().into_openapi()));
     let mut document = routes.into_openapi();
     let token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)

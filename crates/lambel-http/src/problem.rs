@@ -50,6 +50,12 @@ kinds! {
         "The body of the request is over the limit of 1,000,000 bytes. Split the request.";
     TOO_MANY_TASKS = "too-many-tasks", CONFLICT, "Too many tasks",
         "The client has 100 tasks that are open or sealed, which is the limit. Cancel one, or wait until one is complete.";
+    WEBHOOK_NOT_FOUND = "webhook-not-found", NOT_FOUND, "Webhook not found",
+        "There is no webhook with this id among those that the account may see.";
+    DELIVERY_NOT_FOUND = "delivery-not-found", NOT_FOUND, "Delivery not found",
+        "The log of the webhook has no delivery with this id. Entries are kept for 30 days.";
+    TOO_MANY_WEBHOOKS = "too-many-webhooks", CONFLICT, "Too many webhooks",
+        "The client, or the task, has 10 webhooks, which is the limit. Delete one.";
     PAUSED = "paused", FORBIDDEN, "Account paused",
         "An admin has paused the operator's account: no claims and no votes are taken. What was labelled counts.";
     TOO_MANY_REQUESTS = "too-many-requests", TOO_MANY_REQUESTS, "Too many requests",
@@ -87,6 +93,9 @@ impl From<Error> for Problem {
             Error::TaskEnded(_) => TASK_ENDED,
             Error::Conflict(_) => CONFLICT,
             Error::TooManyTasks => TOO_MANY_TASKS,
+            Error::WebhookNotFound => WEBHOOK_NOT_FOUND,
+            Error::DeliveryNotFound => DELIVERY_NOT_FOUND,
+            Error::TooManyWebhooks => TOO_MANY_WEBHOOKS,
             Error::Paused => PAUSED,
             Error::TooManyRequests { .. } => TOO_MANY_REQUESTS,
             Error::Contended => CONTENDED,

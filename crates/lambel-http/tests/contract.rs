@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
+#[path = "contract/webhooks.rs"]
+mod webhooks;
 
 use std::{collections::HashSet, path::Path, time::Duration};
 
@@ -68,7 +70,7 @@ fn every_answer_of_every_operation_has_a_shape() {
             }
         }
     }
-    assert_eq!(operations.len(), 21);
+    assert_eq!(operations.len(), 32);
 }
 
 fn resolve<'a>(document: &'a Value, part: &'a Value) -> &'a Value {
@@ -86,6 +88,7 @@ async fn nothing_under_api_answers_without_a_caller() {
     let document = serde_json::to_value(lambel_http::openapi()).unwrap();
     for (path, methods) in document["paths"].as_object().unwrap() {
         let path = path.replace("{task}", id).replace("{image}", &image.to_string()).replace("{operator}", "op-1");
+        let path = path.replace("{webhook}", id);
         for method in methods.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let answer = world.send(None, method.clone(), &path, None).await;

@@ -33,8 +33,16 @@ impl Good {
     async fn with(&self, world: &World, body: impl Into<axum::body::Body>) -> Answer {
         // So slowly that no request is counted, which would be stored.
         world.clock.pass(Duration::from_secs(limits::REQUEST_WINDOW_SECONDS.into()));
-        world.send_text(self.caller.clone(), self.method.clone(), &self.path, body, "*/*").await
+        let path = self.path.replace("{webhook}", world.hook.get().map_or("none", String::as_str));
+        world.send_text(self.caller.clone(), self.method.clone(), &path, body, "*/*").await
     }
+}
+
+/// A cursor of a webhook's log.
+const CURSOR: &str = "msg_019aa5a05c1e80be2ca64eef1f7aa759f498.001795250820000";
+
+fn webhook() -> Value {
+    json!({"url": "https://hooks.example.org/lambel", "kinds": ["task.complete", "subtask.disputed"]})
 }
 
 /// One request of every operation that has a body.
@@ -95,6 +103,15 @@ fn bodies(task: &str) -> Vec<Good> {
                 {"image": image, "operator": "model:tiny@1", "abstain": "unclear", "at": "2026-11-21T08:47:00.123Z"},
             ]}),
         ),
+        good(alice(), Method::POST, "/api/webhooks", webhook()),
+        good(alice(), Method::POST, "/api/tasks/{task}/webhooks", webhook()),
+        good(
+            alice(),
+            Method::PATCH,
+            "/api/webhooks/{webhook}",
+            json!({"url": "https://hooks.example.org/b", "kinds": ["task.cancelled"], "enabled": true}),
+        ),
+        good(alice(), Method::POST, "/api/webhooks/{webhook}/redeliveries", json!({"cursor": CURSOR})),
     ]
 }
 
@@ -120,6 +137,7 @@ async fn world() -> (World, String) {
     let import = json!({"import": IMPORT, "source": "label-studio", "images": 1, "votes": 2});
     let path = format!("/api/tasks/{task}/imports");
     assert!(world.send(alice(), Method::POST, &path, Some(import)).await.status.is_success());
+    world.webhook().await;
     (world, task)
 }
 
@@ -304,6 +322,19 @@ async fn texts_that_are_too_long_or_untidy_are_refused() {
         (8, "/votes", json!(9_223_372_036_854_775_807_u64), "votes"),
         (9, "/votes", json!([]), "votes"),
         (9, "/votes", Value::Array(vec![bodies[9].body["votes"][0].clone(); 101]), "votes"),
+        (8, "/kinds", json!([]), "kinds"),
+        (8, "/kinds", json!(vec!["task.complete"; 8]), "kinds"),
+        (8, "/url", json!(""), "url"),
+        (8, "/url", json!(format!("https://hooks.example.org/{long}")), "url"),
+        (8, "/url", json!("http://hooks.example.org/"), "url"),
+        (8, "/url", json!("https://169.254.169.254/latest/meta-data/"), "url"),
+        (9, "/url", json!("https://[::ffff:10.0.0.1]/"), "url"),
+        (9, "/url", json!("https://0x7f.1/"), "url"),
+        (10, "/url", json!("https://user:password@hooks.example.org/"), "url"),
+        (10, "/url", json!("https://hooks.example.org:6379/"), "url"),
+        (10, "/kinds", json!([]), "kinds"),
+        (11, "/cursor", json!(long), "cursor"),
+        (11, "/cursor", json!("msg_"), "cursor"),
     ] {
         let good = &bodies[body];
         let mut body = good.body.clone();
@@ -419,7 +450,8 @@ async fn ids_that_are_none_stand_for_nothing() {
     for (template, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let method: Method = method.to_uppercase().parse().unwrap();
-            let named = ["{task}", "{image}", "{operator}"].into_iter().filter(|name| template.contains(name));
+            let named =
+                ["{task}", "{image}", "{operator}", "{webhook}"].into_iter().filter(|name| template.contains(name));
             for (name, id) in named.flat_map(|name| ids.map(|id| (name, id))) {
                 // Much can be the id of an operator, even dots.
                 let text = percent_decode_str(id).decode_utf8_lossy();
@@ -476,7 +508,11 @@ async fn parameters_that_no_page_has_are_refused() {
         &long,
     ];
     let of_task = ["images", "results", "audit"].map(|what| (alice(), format!("/api/tasks/{task}/{what}")));
-    let of_all = [(alice(), "/api/tasks".to_owned()), (admin(), "/api/operators/op-1/audit".to_owned())];
+    let of_all = [
+        (alice(), "/api/tasks".to_owned()),
+        (admin(), "/api/operators/op-1/audit".to_owned()),
+        (alice(), format!("/api/webhooks/{}/deliveries", world.hook.get().unwrap())),
+    ];
     for (caller, path) in of_task.into_iter().chain(of_all) {
         for query in queries {
             world.clock.pass(Duration::from_secs(limits::REQUEST_WINDOW_SECONDS.into()));
@@ -522,6 +558,7 @@ fn altered_cursors_show_nothing_else() {
             (alice(), format!("/api/tasks/{other}/results"), "rows"),
             (alice(), "/api/tasks".to_owned(), "tasks"),
             (admin(), "/api/operators/op-9/audit".to_owned(), "entries"),
+            (alice(), world.deliveries_of_some_events().await, "attempts"),
         ] {
             let page = async |query: String| {
                 let answer = world.send(caller.clone(), Method::GET, &format!("{path}?{query}"), None).await;

@@ -5,6 +5,7 @@
 
 mod desks;
 mod imports;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ use lambel_core::{
 use lambel_service::ports::{Announcement, CastError, Closing, FilePlace, Store, SweepMark, Trail};
 
 pub use imports::run_imports;
+
+pub use webhooks::run_webhooks;
 
 /// Runs every case.
 pub async fn run(store: &dyn Store) {

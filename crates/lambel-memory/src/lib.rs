@@ -6,6 +6,7 @@
 pub mod conformance;
 pub mod faults;
 mod store;
+mod webhooks;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,6 +28,7 @@ use lambel_service::ports::{
 };
 
 pub use store::MemoryStore;
+pub use webhooks::{MemoryWebhookQueue, MemoryWebhooks};
 
 /// Takes a lock, whatever happened to whoever held it before: a test that panicked has failed already.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

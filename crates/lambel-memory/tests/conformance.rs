@@ -1,9 +1,14 @@
 //! The tables in memory, held to the suite.
 
-use lambel_memory::{MemoryStore, conformance};
+use lambel_memory::{MemoryStore, MemoryWebhooks, conformance};
 
 #[tokio::test]
 async fn memory_conforms() {
     conformance::run(&MemoryStore::default()).await;
     conformance::run_imports(&MemoryStore::default()).await;
+}
+
+#[tokio::test]
+async fn webhooks_in_memory_conform() {
+    conformance::run_webhooks(&MemoryWebhooks::default()).await;
 }

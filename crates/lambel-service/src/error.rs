@@ -42,6 +42,15 @@ pub enum Error {
         limits::ACTIVE_TASKS_PER_CLIENT
     )]
     TooManyTasks,
+    /// There is no such webhook, or it is somebody else's: the two cannot be told apart.
+    #[error("there is no webhook with this id")]
+    WebhookNotFound,
+    /// The webhook's log has no such delivery.
+    #[error("the log of the webhook has no delivery with this id")]
+    DeliveryNotFound,
+    /// The client, or the task, has as many webhooks as it may have.
+    #[error("there are {} webhooks here, which is the limit; delete one", limits::WEBHOOKS_PER_SCOPE)]
+    TooManyWebhooks,
     /// An admin has paused the operator.
     #[error("an admin has paused your account; what you have labelled counts. Ask them when you can go on")]
     Paused,

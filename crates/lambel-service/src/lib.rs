@@ -23,6 +23,7 @@ pub mod sweep;
 pub mod tasks;
 pub mod validate;
 mod walk;
+pub mod webhooks;
 
 pub use caller::{Caller, Role};
 pub use error::{Error, Result};

@@ -1,6 +1,8 @@
 //! What the use cases need from the world. `lambel-aws` gives it by DynamoDB, S3, SQS and SNS, `lambel-memory`
 //! by maps under a lock; one conformance suite holds both to what is written here.
 
+mod webhooks;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -18,6 +20,10 @@ use lambel_core::{
 mod imports;
 
 pub use imports::{Imports, SharedImports};
+
+pub use webhooks::{
+    Post, Reply, SharedTargets, SharedWebhookQueue, SharedWebhooks, Targets, WebhookQueue, WebhookStore,
+};
 
 /// The world did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

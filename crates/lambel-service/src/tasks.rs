@@ -16,7 +16,7 @@ use crate::{
     audit::audit_page,
     caller::{Caller, Role},
     error::{Error, Result},
-    ports::{Announcement, ObjectKey, SharedClock, SharedObjects, SharedStore, Trail},
+    ports::{Announcement, ObjectKey, SharedClock, SharedObjects, SharedStore, Store, Trail},
     progress,
     results::page_limit,
 };
@@ -286,14 +286,19 @@ impl Tasks {
 
     /// The task, if the caller may see it: their own, or any for an admin. What is not theirs is not there.
     pub(crate) async fn owned(&self, caller: &Caller, id: TaskId) -> Result<Task> {
-        let client = caller.client()?;
-        let task = self.store.task(id).await?.ok_or(Error::TaskNotFound)?;
-        if task.owner == client || caller.is(Role::Admin) { Ok(task) } else { Err(Error::TaskNotFound) }
+        owned_task(&*self.store, caller, id).await
     }
 
     pub(crate) async fn view(&self, task: &Task) -> Result<TaskView> {
         Ok(view(task, Some(self.store.counts(task).await?)))
     }
+}
+
+/// The task, if the caller may see it.
+pub(crate) async fn owned_task(store: &dyn Store, caller: &Caller, id: TaskId) -> Result<Task> {
+    let client = caller.client()?;
+    let task = store.task(id).await?.ok_or(Error::TaskNotFound)?;
+    if task.owner == client || caller.is(Role::Admin) { Ok(task) } else { Err(Error::TaskNotFound) }
 }
 
 fn view(task: &Task, counts: Option<lambel_core::Counts>) -> TaskView {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use lambda_http::{Error, Request, service_fn, tower::ServiceExt};
-use lambel_aws::{Aws, DynamoStore, S3Objects, gateway, setting, start_logging};
+use lambel_aws::{
+    Aws, DynamoStore, DynamoWebhooks, S3Objects, SqsWebhookQueue, gateway, setting, start_logging, target_rules,
+};
 use lambel_core::api::PublicConfig;
-use lambel_service::{pace::Pace, ports::SystemClock, tasks::Tasks};
+use lambel_service::{pace::Pace, ports::SystemClock, tasks::Tasks, webhooks::Webhooks};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -25,7 +27,14 @@ async fn main() -> Result<(), Error> {
     };
     let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
     let pace = Pace::new(store.clone(), clock.clone());
-    let app = lambel_http::tasks_app(Tasks::new(store, Arc::new(objects), clock), pace, config);
+    let webhooks = Webhooks::new(
+        store.clone(),
+        Arc::new(DynamoWebhooks::new(&aws, setting("WEBHOOKS_TABLE")?)),
+        Arc::new(SqsWebhookQueue::new(&aws, setting("WEBHOOK_DELIVERIES_QUEUE_URL")?)),
+        clock.clone(),
+        target_rules(),
+    );
+    let app = lambel_http::tasks_app(Tasks::new(store, Arc::new(objects), clock), webhooks, pace, config);
     lambda_http::run(service_fn(move |mut request: Request| {
         if let Some(caller) = gateway::caller(&request) {
             request.extensions_mut().insert(caller);

@@ -661,6 +661,20 @@ async fn what_we_promise_holds() -> Result<()> {
                 Attempt::new("dynamodb:UpdateItem", "TasksTable").on("COUNT#1", &["votes"]),
             ],
         ),
+        // Who calls targets can change neither webhooks nor anything else, and reads no tasks.
+        of(
+            "WebhookSender",
+            vec![
+                Attempt::new("dynamodb:UpdateItem", "WebhooksTable").on("SCOPE#TASK#1", &["url"]),
+                Attempt::new("dynamodb:UpdateItem", "WebhooksTable").on("SCOPE#TASK#1", &["rev", "secret"]),
+                Attempt::new("dynamodb:PutItem", "WebhooksTable").on("SCOPE#TASK#1", &["url"]),
+                Attempt::new("dynamodb:DeleteItem", "WebhooksTable").on("SCOPE#TASK#1", &[]),
+                Attempt::new("dynamodb:Query", "WebhooksTable").on("LOG#1", &[]),
+                on_task("dynamodb:GetItem", &[]),
+                to_subtask("dynamodb:GetItem", &[]),
+                Attempt::new("sqs:SendMessage", "WebhooksQueue"),
+            ],
+        ),
         // Clients' requests cannot vote, nor see the pictures of others.
         of(
             "TaskApi",
@@ -677,8 +691,14 @@ async fn what_we_promise_holds() -> Result<()> {
         ("ImageValidator", "UploadsQueue"),
         ("SubtaskOpener", "NewSubtasksQueue"),
         ("TaskProgress", "TaskProgressQueue"),
+        ("WebhookSender", "WebhooksQueue"),
+        ("WebhookSender", "WebhookDeliveriesQueue"),
     ];
     for (function, attempts) in &mut never {
+        // Secrets of webhooks are read where they are made and where they sign.
+        if !["TaskApi", "WebhookSender"].contains(function) {
+            attempts.extend(ON_TABLES.map(|action| Attempt::new(action, "WebhooksTable").on("SCOPE#TASK#1", &[])));
+        }
         // Nobody deletes votes or files, changes rights, or reads what another is to read.
         attempts.push(to_subtask("dynamodb:DeleteItem", &[]));
         attempts.push(to_subtask("dynamodb:BatchWriteItem", &[]));

@@ -227,7 +227,8 @@ fn functions(template: &Template, problems: &mut Vec<String>) {
     }
 }
 
-/// Nothing in Lambel is a secret: functions have rights, people have passwords that only Cognito knows.
+/// Nothing in the template is a secret: functions have rights, people have passwords that only Cognito knows, and the
+/// secrets of webhooks are in their table.
 fn secrets(template: &Template, problems: &mut Vec<String>) {
     let secret = |text: &str| SECRET.iter().any(|word| text.to_lowercase().contains(word));
     for (function, resource) in template.all("AWS::Lambda::Function") {

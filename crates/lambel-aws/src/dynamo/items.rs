@@ -4,6 +4,8 @@
 //! that it never takes half a record for a whole one. Adding an attribute that older readers may ignore keeps
 //! the version; anything else raises it. `ARCHITECTURE.md` has the table of who can read what.
 
+pub(super) mod webhooks;
+
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;

@@ -1,6 +1,9 @@
 //! The keys of every kind of item. See the tables in `ARCHITECTURE.md`.
 
-use lambel_core::{AnnouncedFile, ClientId, FileName, ImageId, OperatorId, Task, TaskId};
+use lambel_core::{
+    AnnouncedFile, ClientId, FileName, ImageId, OperatorId, Task, TaskId,
+    webhook::{Scope, WebhookId},
+};
 use lambel_service::ports::{FilePlace, Trail};
 
 /// The key of an item: partition and sort.
@@ -78,6 +81,46 @@ pub(super) fn trail_partition(trail: &Trail) -> String {
 /// An entry of a trail, by the number of the change. Twenty digits hold every number.
 pub(super) fn audit(trail: &Trail, number: u64) -> Key {
     (trail_partition(trail), format!("{AUDIT}{number:020}"))
+}
+
+/// The partition of the webhooks of a scope.
+pub(super) fn webhook_scope(scope: &Scope) -> String {
+    match scope {
+        Scope::Owner(owner) => format!("SCOPE#OWNER#{owner}"),
+        Scope::Task(task) => format!("SCOPE#TASK#{task}"),
+    }
+}
+
+/// The scope of a partition.
+pub(super) fn of_webhook_scope(partition: &str) -> Option<Scope> {
+    let (kind, id) = partition.strip_prefix("SCOPE#")?.split_once('#')?;
+    match kind {
+        "OWNER" => id.parse().map(Scope::Owner).ok(),
+        "TASK" => id.parse().map(Scope::Task).ok(),
+        _ => None,
+    }
+}
+
+/// How the sort key of a webhook begins.
+pub(super) const WEBHOOK: &str = "WEBHOOK#";
+
+pub(super) fn webhook(scope: &Scope, id: WebhookId) -> Key {
+    (webhook_scope(scope), format!("{WEBHOOK}{id}"))
+}
+
+/// How many webhooks a scope has.
+pub(super) fn webhook_total(scope: &Scope) -> Key {
+    (webhook_scope(scope), "TOTAL".to_owned())
+}
+
+/// The row that says which scope a webhook belongs to.
+pub(super) fn webhook_place(id: WebhookId) -> Key {
+    (format!("{WEBHOOK}{id}"), "PLACE".to_owned())
+}
+
+/// The partition of a webhook's log.
+pub(super) fn webhook_log(id: WebhookId) -> String {
+    format!("LOG#{id}")
 }
 
 /// The sort key of a task in a list.

@@ -6,6 +6,7 @@
 //! | `items` | the attributes of every kind of item, and their versions |
 //! | `client` | requests: paging, batches, transactions, conflicts, and what they cost |
 //! | `tasks`, `subtasks`, `watch`, `imports` | the operations of the ports |
+//! | `webhooks` | the table of webhooks, and its port |
 
 mod client;
 mod imports;
@@ -14,6 +15,7 @@ mod keys;
 mod subtasks;
 mod tasks;
 mod watch;
+mod webhooks;
 
 use async_trait::async_trait;
 use lambel_core::{
@@ -29,6 +31,7 @@ use lambel_service::ports::{
 
 use client::Client;
 pub use client::{Meter, Usage};
+pub use webhooks::DynamoWebhooks;
 
 use crate::settings::Aws;
 

@@ -5,7 +5,7 @@ use lambel_aws::{
     dead_letters::{DeadLetter, DeadLetterQueue},
     events,
 };
-use lambel_core::TaskId;
+use lambel_core::{TaskId, event::CloudEvent, webhook::Delivery};
 use lambel_service::{
     dead_letters::{DeadLetters, Prospect},
     repair::Repairer,
@@ -72,6 +72,10 @@ pub(crate) enum Queue {
     NewSubtasks,
     /// Decisions that task-progress gave up on
     TaskProgress,
+    /// Events that webhook-sender could not hand on
+    Webhooks,
+    /// Deliveries that webhook-sender itself failed at
+    WebhookDeliveries,
     /// Decisions that event-publisher could not announce
     SubtasksStream,
     /// Ends of tasks that event-publisher could not announce
@@ -79,8 +83,15 @@ pub(crate) enum Queue {
 }
 
 impl Queue {
-    const ALL: [Self; 5] =
-        [Self::Uploads, Self::NewSubtasks, Self::TaskProgress, Self::SubtasksStream, Self::TasksStream];
+    const ALL: [Self; 7] = [
+        Self::Uploads,
+        Self::NewSubtasks,
+        Self::TaskProgress,
+        Self::Webhooks,
+        Self::WebhookDeliveries,
+        Self::SubtasksStream,
+        Self::TasksStream,
+    ];
 
     fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
@@ -91,6 +102,7 @@ impl Queue {
             Self::Uploads => "files are in the bucket and not in their tasks, which wait for them",
             Self::NewSubtasks => "images are `preparing`, and nobody can claim them",
             Self::TaskProgress => "nothing is stuck: the next decision or the sweep looks at the task",
+            Self::Webhooks | Self::WebhookDeliveries => "webhooks were not told of events; the records are right",
             Self::SubtasksStream => "subscribers were not told of decisions; the records are right",
             Self::TasksStream => "subscribers were not told of the end of tasks; the records are right",
         }
@@ -101,6 +113,10 @@ impl Queue {
             Self::Uploads => stack.dead_letters("UploadsDeadLettersUrl", Some("UploadsQueueUrl")),
             Self::NewSubtasks => stack.dead_letters("NewSubtasksDeadLettersUrl", Some("NewSubtasksQueueUrl")),
             Self::TaskProgress => stack.dead_letters("TaskProgressDeadLettersUrl", Some("TaskProgressQueueUrl")),
+            Self::Webhooks => stack.dead_letters("WebhooksDeadLettersUrl", Some("WebhooksQueueUrl")),
+            Self::WebhookDeliveries => {
+                stack.dead_letters("WebhookDeliveriesDeadLettersUrl", Some("WebhookDeliveriesQueueUrl"))
+            }
             Self::SubtasksStream => stack.dead_letters("SubtasksStreamDeadLettersUrl", None),
             Self::TasksStream => stack.dead_letters("TasksStreamDeadLettersUrl", None),
         }
@@ -115,11 +131,29 @@ impl Queue {
             },
             Self::NewSubtasks => dead.new_subtasks(&letter.body).await,
             Self::TaskProgress => dead.task_progress(&letter.body).await,
+            Self::Webhooks => Ok(told_to_webhooks(&letter.body)),
+            Self::WebhookDeliveries => Ok(delivered_to_webhook(&letter.body)),
             Self::SubtasksStream | Self::TasksStream => {
                 Ok(Prospect::Worthwhile("its records can be published again".to_owned()))
             }
         };
         prospect.map_err(failed)
+    }
+}
+
+/// An event that webhooks should have been told of.
+fn told_to_webhooks(body: &str) -> Prospect {
+    match serde_json::from_str::<CloudEvent<Value>>(body) {
+        Ok(event) => Prospect::Worthwhile(format!("webhooks may want to know of {}", event.kind)),
+        Err(error) => Prospect::Unreadable(error.to_string()),
+    }
+}
+
+/// An event on its way to one webhook.
+fn delivered_to_webhook(body: &str) -> Prospect {
+    match serde_json::from_str::<Delivery>(body) {
+        Ok(delivery) => Prospect::Worthwhile(format!("webhook {} waits for {}", delivery.webhook, delivery.id)),
+        Err(error) => Prospect::Unreadable(error.to_string()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The interface over the use cases in memory, for the tests.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -10,12 +10,24 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode},
 };
-use lambel_core::{ImageId, api::PublicConfig};
+use lambel_core::{
+    ImageId, Timestamp,
+    api::PublicConfig,
+    webhook::{Attempt, Delivery, DeliveryId, Outcome, Scope, TEST, target::TargetRules},
+};
 use lambel_http::Caller;
-use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore};
+use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore, MemoryWebhookQueue, MemoryWebhooks};
 use lambel_service::{
-    Role, import::VoteImports, open::Opener, operate::Operators, pace::Pace, ports::ObjectKey, supervise::Supervisors,
-    tasks::Tasks, validate::Validator,
+    Role,
+    import::VoteImports,
+    open::Opener,
+    operate::Operators,
+    pace::Pace,
+    ports::{ObjectKey, WebhookStore},
+    supervise::Supervisors,
+    tasks::Tasks,
+    validate::Validator,
+    webhooks::Webhooks,
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -28,6 +40,10 @@ pub(crate) struct World {
     objects: Arc<MemoryObjects>,
     messages: Arc<MemoryMessages>,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) webhooks: Arc<MemoryWebhooks>,
+    /// The webhook that paths name, if one was made.
+    pub(crate) hook: OnceLock<String>,
+    pub(crate) deliveries: Arc<MemoryWebhookQueue>,
     validator: Validator,
     opener: Opener,
 }
@@ -80,6 +96,7 @@ impl World {
         let messages = Arc::new(MemoryMessages::default());
         let clock = Arc::new(ManualClock::new());
         let operators = Operators::new(store.clone(), objects.clone(), clock.clone());
+        let (webhooks, deliveries) = (Arc::<MemoryWebhooks>::default(), Arc::<MemoryWebhookQueue>::default());
         let config = PublicConfig {
             region: "eu-central-1".into(),
             user_pool_id: "pool".into(),
@@ -91,6 +108,13 @@ impl World {
         Self {
             tasks: lambel_http::tasks_app(
                 Tasks::new(store.clone(), objects.clone(), clock.clone()),
+                Webhooks::new(
+                    store.clone(),
+                    webhooks.clone(),
+                    deliveries.clone(),
+                    clock.clone(),
+                    TargetRules::default(),
+                ),
                 Pace::new(store.clone(), clock.clone()),
                 config,
             ),
@@ -106,6 +130,9 @@ impl World {
             objects,
             messages,
             clock,
+            webhooks,
+            hook: OnceLock::new(),
+            deliveries,
         }
     }
 
@@ -139,7 +166,7 @@ impl World {
 
     /// All that is stored, to be compared.
     pub(crate) fn stored(&self) -> String {
-        format!("{:?}", self.store)
+        format!("{:?} {:?} {:?}", self.store, self.webhooks, self.deliveries)
     }
 
     pub(crate) async fn task(&self) -> String {
@@ -147,6 +174,59 @@ impl World {
         let answer = self.send(alice(), Method::POST, "/api/tasks", Some(body)).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
         answer.json()["task"].as_str().unwrap().to_owned()
+    }
+
+    /// A webhook of alice's, and its secret.
+    pub(crate) async fn webhook(&self) -> (String, String) {
+        let body = json!({"url": "https://hooks.example.org/lambel", "kinds": ["task.complete"]});
+        let answer = self.send(alice(), Method::POST, "/api/webhooks", Some(body)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+        let text = |name: &str| answer.json()[name].as_str().unwrap().to_owned();
+        // The first one made is the one that paths name.
+        let _ = self.hook.set(text("webhook"));
+        (text("webhook"), text("secret"))
+    }
+
+    /// An entry of a webhook's log, of the event of this number.
+    pub(crate) fn attempt(&self, webhook: &str, n: i64, kind: &str, outcome: Outcome) -> Attempt {
+        let webhook = webhook.parse().unwrap();
+        let (event, time) = (format!("t/{n}"), Timestamp::from_millis(n));
+        let at = Timestamp::from_millis(n + i64::from(outcome != Outcome::Failed));
+        Attempt {
+            at,
+            delivery: Delivery {
+                webhook,
+                scope: Scope::Owner("alice".parse().unwrap()),
+                id: DeliveryId::of(webhook, &event, time),
+                event,
+                kind: kind.to_owned(),
+                body: "{}".to_owned(),
+                tried: 1,
+                begun: time,
+                due: time,
+            },
+            outcome,
+            status: Some(200),
+            error: None,
+            answer: None,
+            took_ms: 1,
+            next_at: None,
+        }
+    }
+
+    /// A webhook of alice's with some events in its log: one delivered, one that came to nothing, a test that failed.
+    /// The path of the log.
+    pub(crate) async fn deliveries_of_some_events(&self) -> String {
+        let (id, _) = self.webhook().await;
+        for (n, kind, outcome) in [
+            (1, "task.complete", Outcome::Delivered),
+            (2, TEST, Outcome::Dead),
+            (3, "task.complete", Outcome::Failed),
+            (3, "task.complete", Outcome::Dead),
+        ] {
+            self.webhooks.log_attempt(&self.attempt(&id, n, kind, outcome)).await.unwrap();
+        }
+        format!("/api/webhooks/{id}/deliveries")
     }
 
     pub(crate) async fn upload(&self, task: &str, n: u32) {
