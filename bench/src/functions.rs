@@ -60,9 +60,7 @@ fn measure(program: &Path) -> Result<Duration> {
                 ["SUBTASK_TOPIC_ARN", "TASK_TOPIC_ARN", "USER_POOL_ID", "USER_POOL_CLIENT_ID"]
                     .map(|name| (name, "bench")),
             )
-            .envs(
-                ["WEBHOOKS_TABLE", "WEBHOOKS_QUEUE_URL", "WEBHOOK_DELIVERIES_QUEUE_URL"].map(|name| (name, "bench")),
-            )
+            .envs(["WEBHOOKS_TABLE", "WEBHOOKS_QUEUE_URL", "WEBHOOK_DELIVERIES_QUEUE_URL"].map(|name| (name, "bench")))
             .env("TASKS_TABLE", env::var("LAMBEL_TASKS_TABLE").unwrap_or_default())
             .env("SUBTASKS_TABLE", env::var("LAMBEL_SUBTASKS_TABLE").unwrap_or_default())
             .stdout(Stdio::null())

@@ -111,7 +111,12 @@ pub(crate) fn deploy(instance: &Instance, cloud: Cloud, package: &Package) -> Re
                 .arg(&packaged),
             &log,
         )?;
-        deploy_stack(cloud, &packaged, &log, &[&format!("Architecture={}", architecture()), "RequireTls=false", "WebhooksAllowLoopback=true"])?;
+        deploy_stack(
+            cloud,
+            &packaged,
+            &log,
+            &[&format!("Architecture={}", architecture()), "RequireTls=false", "WebhooksAllowLoopback=true"],
+        )?;
         describe(cloud)
     })?;
     let pool = stack.output("user_pool_id")?;

@@ -66,8 +66,16 @@ const OURS: &[&str] = &[
 ];
 
 /// What a value must not contain: parts of presigned addresses, headers and tokens.
-const SECRETS: &[&str] =
-    &["x-amz-signature", "x-amz-security-token", "x-amz-credential", "whsec_", "bearer ", "authorization", "eyj", "password"];
+const SECRETS: &[&str] = &[
+    "x-amz-signature",
+    "x-amz-security-token",
+    "x-amz-credential",
+    "whsec_",
+    "bearer ",
+    "authorization",
+    "eyj",
+    "password",
+];
 
 /// Starts writing events as lines of JSON, from the level that `RUST_LOG` says.
 pub fn start_logging() {

@@ -171,7 +171,9 @@ async fn test(context: &Context, client: &Client, webhook: WebhookId) -> Ending 
     let patience = TEST_PATIENCE.as_secs();
     Err(Failure::new(
         Exit::TryAgain,
-        format!("the test {sent} is on its way for {patience} seconds; `lambel webhook deliveries {webhook}` will show it"),
+        format!(
+            "the test {sent} is on its way for {patience} seconds; `lambel webhook deliveries {webhook}` will show it"
+        ),
     ))
 }
 

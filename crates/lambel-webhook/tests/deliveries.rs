@@ -48,8 +48,7 @@ async fn what_fails_twice_arrives_the_third_time_with_the_same_id() {
 
     let log = world.log(&webhook).await;
     let said: Vec<_> = log.iter().map(|entry| (entry.delivery.tried, entry.outcome, entry.status)).collect();
-    let expected =
-        [(3, Outcome::Delivered, Some(204)), (2, Outcome::Failed, None), (1, Outcome::Failed, Some(500))];
+    let expected = [(3, Outcome::Delivered, Some(204)), (2, Outcome::Failed, None), (1, Outcome::Failed, Some(500))];
     assert_eq!(said, expected);
     assert_eq!(log[2].answer.as_deref(), Some("oh [2Jno"));
     assert_eq!(log[1].error.as_deref(), Some("no answer in time"));
@@ -92,7 +91,8 @@ async fn events_out_of_order_and_twice_are_told_apart_by_their_ids() {
     let deliveries = world.queue.take();
     world.send(&deliveries).await;
     world.send(&deliveries[..1]).await;
-    let mut ids: Vec<_> = target.got().iter().map(|got| (got.headers["webhook-id"].clone(), got.body.clone())).collect();
+    let mut ids: Vec<_> =
+        target.got().iter().map(|got| (got.headers["webhook-id"].clone(), got.body.clone())).collect();
     assert_eq!(ids.len(), 4);
     ids.sort();
     ids.dedup();

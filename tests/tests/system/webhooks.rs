@@ -77,7 +77,10 @@ async fn the_end_of_a_task_reaches_a_target_that_can_verify_it() -> Result<()> {
         let signature = secret.sign(id, at, &body);
         ensure!(header(&head, "webhook-signature") == Some(signature.as_str()), "{head}");
         let event: serde_json::Value = serde_json::from_str(&body)?;
-        assert_eq!((&event["type"], &event["data"]["task"]), (&"lambel.task.complete".into(), &task.to_string().into()));
+        assert_eq!(
+            (&event["type"], &event["data"]["task"]),
+            (&"lambel.task.complete".into(), &task.to_string().into())
+        );
         ids.push(id.to_owned());
     }
     assert_eq!(ids[0], ids[1], "the second time it is the same");
@@ -92,11 +95,7 @@ async fn the_end_of_a_task_reaches_a_target_that_can_verify_it() -> Result<()> {
     let said: Vec<_> = log.iter().map(|entry| (entry["kind"].as_str(), entry["status"].as_u64())).collect();
     assert_eq!(
         said,
-        [
-            (Some("webhook.test"), Some(200)),
-            (Some("task.complete"), Some(200)),
-            (Some("task.complete"), Some(503)),
-        ]
+        [(Some("webhook.test"), Some(200)), (Some("task.complete"), Some(200)), (Some("task.complete"), Some(503)),]
     );
     let delivery = log[1]["delivery"].as_str().context("a delivery")?;
     terminal.lambel(0, &["webhook", "redeliver", id, delivery]).await?;

@@ -53,13 +53,7 @@ impl DynamoWebhooks {
     }
 
     /// Entries of a log by their sort keys, the last one first.
-    async fn entries(
-        &self,
-        webhook: WebhookId,
-        from: &str,
-        before: &str,
-        limit: u32,
-    ) -> StoreResult<Vec<Attempt>> {
+    async fn entries(&self, webhook: WebhookId, from: &str, before: &str, limit: u32) -> StoreResult<Vec<Attempt>> {
         let query = self.client.sdk.query().table_name(&self.table).scan_index_forward(false);
         // BETWEEN takes its end in; a row more than wanted makes up for it.
         let query = query

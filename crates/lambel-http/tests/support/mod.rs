@@ -16,12 +16,17 @@ use lambel_core::{
     webhook::{Attempt, Delivery, DeliveryId, Outcome, Scope, TEST, target::TargetRules},
 };
 use lambel_http::Caller;
-use lambel_memory::{
-    ManualClock, MemoryMessages, MemoryObjects, MemoryStore, MemoryWebhookQueue, MemoryWebhooks,
-};
+use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore, MemoryWebhookQueue, MemoryWebhooks};
 use lambel_service::{
-    Role, open::Opener, operate::Operators, pace::Pace, ports::{ObjectKey, WebhookStore}, supervise::Supervisors, tasks::Tasks,
-    validate::Validator, webhooks::Webhooks,
+    Role,
+    open::Opener,
+    operate::Operators,
+    pace::Pace,
+    ports::{ObjectKey, WebhookStore},
+    supervise::Supervisors,
+    tasks::Tasks,
+    validate::Validator,
+    webhooks::Webhooks,
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;

@@ -155,13 +155,7 @@ async fn a_log_is_kept_and_paged(store: &dyn WebhookStore) {
         took_ms: 17,
         next_at: Some(at(seconds + 5)),
     };
-    let bare = Attempt {
-        status: None,
-        error: None,
-        answer: None,
-        next_at: None,
-        ..attempt(2, 1, 20, Outcome::Dead)
-    };
+    let bare = Attempt { status: None, error: None, answer: None, next_at: None, ..attempt(2, 1, 20, Outcome::Dead) };
     let log = [
         attempt(3, 1, 7, Outcome::Delivered),
         bare,

@@ -132,8 +132,7 @@ impl Sender {
             self.mark(webhook, outcome, status, done).await;
         }
         let took_ms = u32::try_from(at.until(done).as_millis()).unwrap_or(u32::MAX);
-        let entry =
-            Attempt { at, delivery: delivery.clone(), outcome, status, error, answer, took_ms, next_at };
+        let entry = Attempt { at, delivery: delivery.clone(), outcome, status, error, answer, took_ms, next_at };
         tracing::info!(webhook = %webhook.id, tries = delivery.tried, status, ?outcome, "delivery tried");
         self.log(&entry).await?;
         match next_at {

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use lambel_core::{
-    ClientId, TaskId, limits,
+    ClientId, TaskId,
+    api::PageQuery,
     event::CloudEvent,
+    limits,
     webhook::{
         AttemptPlace, Delivery, DeliveryId, EventKind, Outcome, Scope, TEST, Webhook, WebhookId,
         api::{
@@ -14,7 +16,6 @@ use lambel_core::{
         signature::Secret,
         target::TargetRules,
     },
-    api::PageQuery,
 };
 use rand::RngExt;
 

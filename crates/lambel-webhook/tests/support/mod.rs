@@ -94,7 +94,8 @@ async fn serve(mut stream: TcpStream, answer: String, got: Arc<Mutex<Vec<Got>>>)
         }
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-            let length = head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            let length =
+                head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
             break (head, end + 4 + length.unwrap_or(0));
         }
     };
@@ -103,7 +104,8 @@ async fn serve(mut stream: TcpStream, answer: String, got: Arc<Mutex<Vec<Got>>>)
     }
     let mut lines = head.lines();
     let path = lines.next().unwrap().split(' ').nth(1).unwrap().to_owned();
-    let headers = lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_lowercase(), value.into()));
+    let headers =
+        lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_lowercase(), value.into()));
     let body = String::from_utf8(bytes[head.len() + 4..].to_vec()).unwrap();
     got.lock().unwrap().push(Got { path, headers: headers.collect(), body });
     if answer.is_empty() {

@@ -54,9 +54,8 @@ pub(in crate::dynamo) fn read_webhook(item: Item) -> StoreResult<Webhook> {
     let missing = |name: &str| reader.missing(name);
     let kinds = reader.item.get("kinds").and_then(|kinds| kinds.as_l().ok()).ok_or_else(|| missing("kinds"))?;
     let kind = |value: &aws_sdk_dynamodb::types::AttributeValue| value.as_s().ok()?.parse::<EventKind>().ok();
-    let moment = |name: &str| Ok::<_, lambel_service::ports::StoreError>(
-        reader.maybe_number(name)?.map(Timestamp::from_millis),
-    );
+    let moment =
+        |name: &str| Ok::<_, lambel_service::ports::StoreError>(reader.maybe_number(name)?.map(Timestamp::from_millis));
     let previous = reader.maybe_text("previous").map(str::parse::<Secret>).transpose();
     let previous = previous.map_err(|error| unreadable("webhook", error))?;
     Ok(Webhook {
