@@ -116,6 +116,9 @@ struct PolicyArgs {
     /// How long an operator has for what they have claimed [default: 900]
     #[arg(long, value_name = "N")]
     lease_seconds: Option<u32>,
+    /// Pause operators in this task who are flagged as guessing, always giving the same answer, or too fast
+    #[arg(long)]
+    pause_flagged: bool,
 }
 
 impl PolicyArgs {
@@ -130,6 +133,7 @@ impl PolicyArgs {
             max_labels: self.max_labels,
             max_abstentions: self.max_abstentions,
             lease_seconds: self.lease_seconds,
+            pause_flagged: self.pause_flagged.then_some(true),
         };
         Policy::parse(&fields).map_err(|error| Failure::usage(error.to_string()))?;
         Ok((fields != PolicyFields::default()).then_some(fields))

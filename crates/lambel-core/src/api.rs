@@ -2,6 +2,8 @@
 //!
 //! Requests refuse fields that they do not know. Fields that have nothing to say are left out of answers.
 
+mod quality;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{
     IntoParams, ToSchema,
@@ -14,6 +16,11 @@ use crate::{
     limits,
     subtask::{Abstention, Refusal, SubtaskState},
     task::TaskState,
+};
+
+pub use quality::{
+    Agreement, ConfusionCount, Explained, FlagView, Interval, LabelShare, OperatorPage, OperatorQualityView,
+    OperatorReport, PauseInTaskView,
 };
 
 /// A task to be made.
@@ -136,6 +143,10 @@ pub struct PolicyFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 43200)]
     pub lease_seconds: Option<u32>,
+    /// Whether operators are paused in this task when they are flagged as `guessing`, `same-answer` or `too-fast`; false
+    /// by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_flagged: Option<bool>,
 }
 
 /// A task, as its client sees it.
@@ -409,6 +420,9 @@ pub struct ImageView {
     /// When its upload was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
+    /// Why it was decided as it was. Left out of lists, and as long as votes are not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explained: Option<Explained>,
 }
 
 /// What is known of an image: common to lists and results.
