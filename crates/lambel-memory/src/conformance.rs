@@ -4,6 +4,7 @@
 //! they found; [`run`] runs all of them.
 
 mod desks;
+pub mod quality;
 
 use std::time::Duration;
 

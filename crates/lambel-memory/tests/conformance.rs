@@ -5,4 +5,5 @@ use lambel_memory::{MemoryStore, conformance};
 #[tokio::test]
 async fn memory_conforms() {
     conformance::run(&MemoryStore::default()).await;
+    conformance::quality::run(&MemoryStore::default()).await;
 }

@@ -1,6 +1,8 @@
 //! What the use cases need from the world. `lambel-aws` gives it by DynamoDB, S3, SQS and SNS, `lambel-memory`
 //! by maps under a lock; one conformance suite holds both to what is written here.
 
+mod quality;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -14,6 +16,8 @@ use lambel_core::{
     ring::{Stretch, first_place},
     subtask::{Cast, Refusal},
 };
+
+pub use quality::{OperatorFound, OperatorQuality, Paused, QualityStore, SharedQualityStore, TaskQuality};
 
 /// The world did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +74,8 @@ pub struct Desk {
     pub place: ImageId,
     /// What the last batch has found of them, if there was one.
     pub measured: Option<Measured>,
+    /// Since when they are paused in this task; none if they may work. Only [`QualityStore::put_pause`] changes it.
+    pub paused_at: Option<Timestamp>,
     /// The number of changes so far; 0 if it was never stored.
     pub rev: u64,
 }
@@ -78,7 +84,7 @@ impl Desk {
     /// The record of an operator who has not been at the task before.
     pub fn new(task: TaskId, operator: OperatorId) -> Self {
         let place = first_place(&operator, &task);
-        Self { task, operator, leases: BTreeMap::new(), place, measured: None, rev: 0 }
+        Self { task, operator, leases: BTreeMap::new(), place, measured: None, paused_at: None, rev: 0 }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lambda_http::{Error, Request, service_fn, tower::ServiceExt};
 use lambel_aws::{Aws, DynamoStore, S3Objects, gateway, setting, start_logging};
 use lambel_core::api::PublicConfig;
-use lambel_service::{pace::Pace, ports::SystemClock, tasks::Tasks};
+use lambel_service::{pace::Pace, ports::SystemClock, quality::Quality, tasks::Tasks};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -25,7 +25,9 @@ async fn main() -> Result<(), Error> {
     };
     let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
     let pace = Pace::new(store.clone(), clock.clone());
-    let app = lambel_http::tasks_app(Tasks::new(store, Arc::new(objects), clock), pace, config);
+    let tasks = Tasks::new(store.clone(), Arc::new(objects), clock);
+    let quality = Quality::new(tasks.clone(), store);
+    let app = lambel_http::tasks_app(tasks, quality, pace, config);
     lambda_http::run(service_fn(move |mut request: Request| {
         if let Some(caller) = gateway::caller(&request) {
             request.extensions_mut().insert(caller);

@@ -6,10 +6,12 @@
 //! | `items` | the attributes of every kind of item, and their versions |
 //! | `client` | requests: paging, batches, transactions, conflicts, and what they cost |
 //! | `tasks`, `subtasks`, `watch` | the operations of the port |
+//! | `quality` | those of the port of operators' quality |
 
 mod client;
 pub mod items;
 mod keys;
+mod quality;
 mod subtasks;
 mod tasks;
 mod watch;

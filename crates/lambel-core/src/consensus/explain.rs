@@ -80,8 +80,11 @@ mod tests {
         subtask::Answer,
     };
 
-    fn votes(votes: &[(u16, Option<(i32, Phase)>)]) -> Votes {
-        let vote = |(n, (label, earned)): (usize, &(u16, Option<(i32, Phase)>))| {
+    /// A vote for a label, with the weight in thousandths of a nat and the phase that its operator had.
+    type Weighed = (u16, Option<(i32, Phase)>);
+
+    fn votes(votes: &[Weighed]) -> Votes {
+        let vote = |(n, (label, earned)): (usize, &Weighed)| {
             let earned = earned.map(|(weight, phase)| Earned { weight: Weight::from_thousandths(weight), phase });
             let answer = Answer::Label(LabelIndex(*label));
             let vote = Vote { answer, at: Timestamp::default(), elapsed_ms: None, earned };

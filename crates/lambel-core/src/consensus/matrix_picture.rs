@@ -32,16 +32,16 @@ impl Matrix {
     pub fn svg<'a>(&self, title: &str, name: impl Fn(LabelIndex) -> &'a str) -> String {
         let labels = self.labels();
         let side = labels.len() * SIDE;
-        let (width, height) = (MARGIN + side.max(2 * SIDE) + 20, HEAD + MARGIN + side + 20);
+        let (width, height) = (MARGIN + side.max(2 * SIDE) + 80, HEAD + MARGIN + side + 20);
         let mut svg = String::new();
         // Writing to a string cannot fail.
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
              height=\"{height}\" role=\"img\" aria-labelledby=\"t d\">\n<title id=\"t\">{}</title>\n\
              <desc id=\"d\">{}</desc>\n<style>{STYLE}</style>\n<rect class=\"b\" width=\"{width}\" height=\"{height}\"/>\n\
              <text class=\"l h\" x=\"12\" y=\"24\">{}</text>\n\
-             <text class=\"l\" x=\"12\" y=\"44\">rows: decided, columns: said</text>\n",
+             <text class=\"l\" x=\"12\" y=\"44\">rows: decided, columns: said</text>",
             escaped(title),
             escaped(&self.told(&name)),
             escaped(title),
@@ -51,10 +51,10 @@ impl Matrix {
             let middle = place * SIDE + SIDE / 2;
             let (row, column) = (HEAD + MARGIN + middle + 4, MARGIN + middle + 4);
             let (edge, foot) = (MARGIN - 8, HEAD + MARGIN - 8);
-            let _ = write!(
+            let _ = writeln!(
                 svg,
                 "<text class=\"l\" x=\"{edge}\" y=\"{row}\" text-anchor=\"end\">{short}<title>{full}</title></text>\n\
-                 <text class=\"l\" transform=\"translate({column} {foot}) rotate(-60)\">{short}<title>{full}</title></text>\n"
+                 <text class=\"l\" transform=\"translate({column} {foot}) rotate(-60)\">{short}<title>{full}</title></text>"
             );
         }
         for (row, decided) in labels.iter().enumerate() {
@@ -72,12 +72,12 @@ impl Matrix {
                 let (decided, said) = (escaped(name(*decided)), escaped(name(*said)));
                 let (centre, line) = (x + SIDE / 2, y + SIDE / 2 + 4);
                 let percent = 100.0 * share;
-                let _ = write!(
+                let _ = writeln!(
                     svg,
                     "<g><title>decided {decided}, said {said}: {times} ({percent:.0} %)</title>\
                      <rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{SIDE}\" height=\"{SIDE}\" \
                      fill-opacity=\"{opacity:.2}\"/><text class=\"l\" x=\"{centre}\" y=\"{line}\" \
-                     text-anchor=\"middle\">{times}</text></g>\n"
+                     text-anchor=\"middle\">{times}</text></g>"
                 );
             }
         }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod main_job;
+mod quality;
 mod recovery;
 mod rules;
 mod skills;
