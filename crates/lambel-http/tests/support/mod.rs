@@ -14,8 +14,8 @@ use lambel_core::{ImageId, api::PublicConfig};
 use lambel_http::Caller;
 use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore};
 use lambel_service::{
-    Role, open::Opener, operate::Operators, pace::Pace, ports::ObjectKey, supervise::Supervisors, tasks::Tasks,
-    validate::Validator,
+    Role, open::Opener, operate::Operators, pace::Pace, ports::ObjectKey, quality::Quality, supervise::Supervisors,
+    tasks::Tasks, validate::Validator,
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -87,9 +87,11 @@ impl World {
             token_endpoint: None,
             version: "0".into(),
         };
+        let tasks = Tasks::new(store.clone(), objects.clone(), clock.clone());
         Self {
             tasks: lambel_http::tasks_app(
-                Tasks::new(store.clone(), objects.clone(), clock.clone()),
+                tasks.clone(),
+                Quality::new(tasks, store.clone()),
                 Pace::new(store.clone(), clock.clone()),
                 config,
             ),

@@ -39,11 +39,10 @@ impl Quality {
     pub async fn operators(&self, caller: &Caller, id: TaskId, query: &PageQuery) -> Result<OperatorPage> {
         let task = self.tasks.owned(caller, id).await?;
         let limit = page_limit(query.limit)?;
-        let parse = |text: &String| text.parse().map_err(|_| Error::invalid("cursor", "this is not a cursor"));
-        let after: Option<OperatorId> = query.cursor.as_ref().map(parse).transpose()?;
+        let after = query.cursor.as_deref().map(parse_cursor).transpose()?;
         let common = self.quality.task_quality(id).await?;
         let found = self.quality.operator_qualities(id, after.as_ref(), limit).await?;
-        let next = found.last().filter(|_| found.len() == limit as usize).map(|record| record.operator.to_string());
+        let next = found.last().filter(|_| found.len() == limit as usize).map(|record| format!("{}/", record.operator));
         Ok(OperatorPage {
             measured_at: common.as_ref().map(|common| common.measured_at),
             explanation: common.is_none().then(|| NOT_YET.to_owned()),
@@ -112,6 +111,12 @@ impl Quality {
         let task = self.tasks.owned(caller, id).await?;
         if task.state.is_final() { Err(Error::TaskEnded(task.state)) } else { Ok(task) }
     }
+}
+
+/// A cursor is the last operator of a page, with a slash, which no id has: an id alone is somebody's mistake.
+fn parse_cursor(cursor: &str) -> Result<OperatorId> {
+    let operator = cursor.strip_suffix('/').and_then(|operator| operator.parse().ok());
+    operator.ok_or_else(|| Error::invalid("cursor", "this is not a cursor"))
 }
 
 fn view(change: Change, returned: Option<u32>) -> PauseInTaskView {

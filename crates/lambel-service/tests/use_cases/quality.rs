@@ -15,7 +15,7 @@ use lambel_service::{
 
 use crate::world::{World, client, in_a_minute, label, operator, pictures};
 
-const IMAGES: u32 = 90;
+const IMAGES: u32 = 140;
 /// Two who are right, one who always says the same, at once.
 const CLICKER: usize = 2;
 
@@ -131,7 +131,8 @@ async fn a_client_learns_how_each_operator_works_and_how_far_they_agree() {
 #[tokio::test]
 async fn a_rule_that_weighs_tells_weight_and_phase() {
     let world = World::new();
-    let adaptive = PolicyFields { rule: Some(RuleName::Adaptive), min_labels: Some(3), ..PolicyFields::default() };
+    let rule = Some(RuleName::Adaptive);
+    let adaptive = PolicyFields { rule, min_labels: Some(3), max_labels: Some(3), ..PolicyFields::default() };
     let task = measured(&world, adaptive).await;
     let operators = page(&world, task).await.operators;
     assert!(operators.iter().all(|one| one.phase == Some(Phase::Cold)));
@@ -203,7 +204,7 @@ async fn who_is_let_go_on_is_not_paused_again_for_the_same() {
     let task = measured(&world, PolicyFields { pause_flagged: Some(true), ..three() }).await;
     let answer = world.quality.resume(&client("alice"), task, &id(CLICKER)).await.unwrap();
     assert!(!answer.paused);
-    work(&world, task, 75).await;
+    work(&world, task, 90).await;
     assert_eq!(look(&world).await.len(), 1);
     let report = page(&world, task).await.operators.remove(CLICKER);
     assert_eq!(flags(&report), report.tolerated, "they go on as before");
@@ -214,7 +215,7 @@ async fn who_is_let_go_on_is_not_paused_again_for_the_same() {
     record.tolerated.retain(|kind| *kind != FlagKind::SameAnswer);
     record.rev += 1;
     assert!(world.store.put_operator_quality(task, &record).await.unwrap());
-    work(&world, task, 85).await;
+    work(&world, task, 120).await;
     assert_eq!(look(&world).await.len(), 1);
     assert!(page(&world, task).await.operators[CLICKER].paused);
 }
@@ -223,7 +224,7 @@ async fn who_is_let_go_on_is_not_paused_again_for_the_same() {
 async fn a_client_pauses_and_lets_go_on_by_hand() {
     let world = World::new();
     let task = world.task(3).await;
-    world.upload(task, &pictures(5)).await;
+    world.upload(task, &pictures(20)).await;
     let alice = client("alice");
     let request = PauseOperator { reason: Some(" asked for a break ".to_owned()) };
     assert_eq!(world.claim(0, task, 3).await.subtasks.len(), 3);
