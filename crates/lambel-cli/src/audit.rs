@@ -49,6 +49,10 @@ fn row(entry: &AuditEntry) -> Vec<String> {
         Deed::TaskSealed { images } => format!("{images} images"),
         Deed::TaskCreated { audience } | Deed::AudienceChanged { audience } => open_to(audience),
         Deed::OperatorPaused { reason } => reason.clone().unwrap_or_default(),
+        Deed::OperatorPausedInTask { operator, reason: Some(reason) } => format!("{operator}: {reason}"),
+        Deed::OperatorPausedInTask { operator, reason: None } | Deed::OperatorResumedInTask { operator } => {
+            operator.to_string()
+        }
         Deed::TaskCancelled | Deed::TaskCompleted | Deed::OperatorResumed => String::new(),
     };
     vec![entry.at.to_string(), printable(who), entry.deed.name().to_owned(), printable(&more)]

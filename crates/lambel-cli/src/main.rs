@@ -25,9 +25,11 @@ mod consensus;
 mod context;
 mod dataset;
 mod exit;
+mod image;
 mod images;
 mod login;
 mod operator;
+mod operators;
 mod output;
 mod password;
 mod profile;
@@ -99,7 +101,9 @@ enum Command {
     /// Find labels in the votes of a CSV file; this needs no service
     #[command(subcommand)]
     Consensus(consensus::ConsensusCommand),
-    /// Pause operators and let them work again; for admins
+    /// Show how the operators of a task work, and how far they agree
+    Operators(operators::Args),
+    /// Pause operators and let them work again: in a task of yours, or everywhere, which is for admins
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
     /// Manage accounts and machines; this needs AWS credentials
@@ -133,6 +137,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Work => work::run(context).await,
         Command::Replay(args) => exit::interruptible(replay::run(context, args), replay::INTERRUPTED).await,
         Command::Consensus(command) => consensus::run(context, command),
+        Command::Operators(args) => operators::run(context, args).await,
         Command::Operator(command) => operator::run(context, command).await,
         Command::Admin(command) => admin::run(context, command).await,
     }

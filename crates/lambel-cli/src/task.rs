@@ -13,6 +13,7 @@ use crate::{
     audit,
     context::Context,
     exit::{Exit, Failure, Outcome},
+    image,
     output::{columns, printable},
     progress::Progress,
 };
@@ -52,6 +53,8 @@ pub(crate) enum TaskCommand {
         #[arg(long, conflicts_with_all = ["operators", "teams"])]
         everyone: bool,
     },
+    /// Show one image with its votes, and why it was decided as it was
+    Image(image::Args),
     /// Show who did what with a task, the newest first
     Audit {
         /// The id of the task
@@ -191,6 +194,7 @@ pub(crate) async fn run(context: &Context, command: TaskCommand) -> Outcome {
             };
             out.show(&context.client()?.set_audience(task, &fields).await?, describe)
         }
+        TaskCommand::Image(args) => image::run(context, args).await,
         TaskCommand::Audit { task } => {
             let client = context.client()?;
             audit::show(context, async |page| client.task_audit(task, page).await).await
