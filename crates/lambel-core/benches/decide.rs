@@ -22,7 +22,7 @@ fn votes(labels: u16) -> Votes {
         let earned = Earned { weight: Weight::from_thousandths(1_000 + 137 * i32::from(n)), phase: Phase::Warm };
         let answer = Answer::Label(LabelIndex(n * n * 37 % labels));
         let vote = Vote { answer, at: Timestamp::default(), elapsed_ms: Some(1_200), earned: Some(earned) };
-        (format!("b3c1d7a2-8a52-4f0e-9d55-0f3d1a2b4c{n:02}").parse().ok().map(|operator| (operator, vote)))
+        format!("b3c1d7a2-8a52-4f0e-9d55-0f3d1a2b4c{n:02}").parse().ok().map(|operator| (operator, vote))
     };
     (0..VOTES).filter_map(vote).collect()
 }
