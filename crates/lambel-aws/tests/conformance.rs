@@ -17,6 +17,7 @@ async fn dynamodb_conforms() {
     let store = DynamoStore::new(&aws, name("tasks_table_name"), name("subtasks_table_name"));
     conformance::run(&store).await;
     conformance::run_imports(&store).await;
+    conformance::quality::run(&store).await;
 }
 
 #[tokio::test]

@@ -50,6 +50,10 @@ fn row(entry: &AuditEntry) -> Vec<String> {
         Deed::TaskCreated { audience } | Deed::AudienceChanged { audience } => open_to(audience),
         Deed::OperatorPaused { reason } => reason.clone().unwrap_or_default(),
         Deed::ImportBegun { source, images, votes, .. } => format!("{votes} votes on {images} images from {source}"),
+        Deed::OperatorPausedInTask { operator, reason: Some(reason) } => format!("{operator}: {reason}"),
+        Deed::OperatorPausedInTask { operator, reason: None } | Deed::OperatorResumedInTask { operator } => {
+            operator.to_string()
+        }
         Deed::TaskCancelled | Deed::TaskCompleted | Deed::OperatorResumed => String::new(),
     };
     vec![entry.at.to_string(), printable(who), entry.deed.name().to_owned(), printable(&more)]

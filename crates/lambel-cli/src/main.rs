@@ -25,10 +25,12 @@ mod consensus;
 mod context;
 mod dataset;
 mod exit;
+mod image;
 mod images;
 mod import;
 mod login;
 mod operator;
+mod operators;
 mod output;
 mod password;
 mod profile;
@@ -104,7 +106,9 @@ enum Command {
     /// Have addresses of yours told of events, and look at what came of it
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
-    /// Pause operators and let them work again; for admins
+    /// Show how the operators of a task work, and how far they agree
+    Operators(operators::Args),
+    /// Pause operators and let them work again: in a task of yours, or everywhere, which is for admins
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
     /// Manage accounts and machines; this needs AWS credentials
@@ -139,6 +143,7 @@ async fn run(context: &Context, command: Command) -> Outcome {
         Command::Replay(args) => exit::interruptible(replay::run(context, args), replay::INTERRUPTED).await,
         Command::Consensus(command) => consensus::run(context, command),
         Command::Webhook(command) => webhook::run(context, command).await,
+        Command::Operators(args) => operators::run(context, args).await,
         Command::Operator(command) => operator::run(context, command).await,
         Command::Admin(command) => admin::run(context, command).await,
     }

@@ -13,7 +13,7 @@ use crate::{
     audit,
     context::Context,
     exit::{self, Exit, Failure, Outcome},
-    import,
+    image, import,
     output::{columns, printable},
     progress::Progress,
 };
@@ -55,6 +55,8 @@ pub(crate) enum TaskCommand {
         #[arg(long, conflicts_with_all = ["operators", "teams"])]
         everyone: bool,
     },
+    /// Show one image with its votes, and why it was decided as it was
+    Image(image::Args),
     /// Show who did what with a task, the newest first
     Audit {
         /// The id of the task
@@ -119,6 +121,9 @@ pub(crate) struct PolicyArgs {
     /// How long an operator has for what they have claimed [default: 900]
     #[arg(long, value_name = "N")]
     lease_seconds: Option<u32>,
+    /// Pause operators in this task who are flagged as guessing, always giving the same answer, or too fast
+    #[arg(long)]
+    pause_flagged: bool,
 }
 
 impl PolicyArgs {
@@ -133,6 +138,7 @@ impl PolicyArgs {
             max_labels: self.max_labels,
             max_abstentions: self.max_abstentions,
             lease_seconds: self.lease_seconds,
+            pause_flagged: self.pause_flagged.then_some(true),
         };
         Policy::parse(&fields).map_err(|error| Failure::usage(error.to_string()))?;
         Ok((fields != PolicyFields::default()).then_some(fields))
@@ -191,6 +197,7 @@ pub(crate) async fn run(context: &Context, command: TaskCommand) -> Outcome {
             };
             out.show(&context.client()?.set_audience(task, &fields).await?, describe)
         }
+        TaskCommand::Image(args) => image::run(context, args).await,
         TaskCommand::Audit { task } => {
             let client = context.client()?;
             audit::show(context, async |page| client.task_audit(task, page).await).await

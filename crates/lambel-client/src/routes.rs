@@ -4,8 +4,9 @@ use lambel_core::{
     ImageId, OperatorId, TaskId,
     api::{
         AnnounceFiles, AudienceFields, AuditPage, BeginImport, BringAnswer, BringVotes, Claim, ClaimAnswer, CreateTask,
-        Grants, ImagePage, ImageView, ImagesQuery, OperatorView, PageQuery, PauseOperator, ResultPage, ReturnAnswer,
-        ReturnLeases, SealTask, SubmitVotes, TaskPage, TaskView, VoteAnswer, WorkAnswer,
+        Grants, ImagePage, ImageView, ImagesQuery, OperatorPage, OperatorQualityView, OperatorView, PageQuery,
+        PauseInTaskView, PauseOperator, ResultPage, ReturnAnswer, ReturnLeases, SealTask, SubmitVotes, TaskPage,
+        TaskView, VoteAnswer, WorkAnswer,
     },
 };
 use reqwest::Method;
@@ -98,6 +99,33 @@ impl Client {
     /// A page of a task's results.
     pub async fn results(&self, task: TaskId, page: &PageQuery) -> Result<ResultPage> {
         self.call("ResultPage", paged(Call::get(format!("/api/tasks/{task}/results")), page)).await
+    }
+
+    /// A page of a task's operators, and how far they agree.
+    pub async fn task_operators(&self, task: TaskId, page: &PageQuery) -> Result<OperatorPage> {
+        self.call("OperatorPage", paged(Call::get(format!("/api/tasks/{task}/operators")), page)).await
+    }
+
+    /// One operator of a task, with what they confuse.
+    pub async fn task_operator(&self, task: TaskId, operator: &OperatorId) -> Result<OperatorQualityView> {
+        self.call("OperatorQualityView", Call::get(format!("/api/tasks/{task}/operators/{operator}"))).await
+    }
+
+    /// Pauses an operator in one task: no claims and no votes there, and what they hold of it goes back.
+    pub async fn pause_in_task(
+        &self,
+        task: TaskId,
+        operator: &OperatorId,
+        request: &PauseOperator,
+    ) -> Result<PauseInTaskView> {
+        let path = format!("/api/tasks/{task}/operators/{operator}/pause");
+        self.call("PauseInTaskView", Call::new(Method::PUT, path).with(request)?).await
+    }
+
+    /// Lets an operator work in a task again.
+    pub async fn resume_in_task(&self, task: TaskId, operator: &OperatorId) -> Result<PauseInTaskView> {
+        let path = format!("/api/tasks/{task}/operators/{operator}/pause");
+        self.call("PauseInTaskView", Call::new(Method::DELETE, path)).await
     }
 }
 

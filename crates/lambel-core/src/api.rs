@@ -2,6 +2,8 @@
 //!
 //! Requests refuse fields that they do not know. Fields that have nothing to say are left out of answers.
 
+mod quality;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{
     IntoParams, ToSchema,
@@ -19,6 +21,11 @@ use crate::{
 mod imports;
 
 pub use imports::{BeginImport, BringAnswer, BringVotes, OutsideReceipt, OutsideVote};
+
+pub use quality::{
+    Agreement, ConfusionCount, Explained, FlagView, Interval, LabelShare, OperatorPage, OperatorQualityView,
+    OperatorReport, PauseInTaskView,
+};
 
 /// A task to be made.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -140,6 +147,10 @@ pub struct PolicyFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 43200)]
     pub lease_seconds: Option<u32>,
+    /// Whether operators are paused in this task when they are flagged as `guessing`, `same-answer` or `too-fast`; false
+    /// by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_flagged: Option<bool>,
 }
 
 /// A task, as its client sees it.
@@ -416,6 +427,9 @@ pub struct ImageView {
     /// When its upload was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
+    /// Why it was decided as it was. Left out of lists, and as long as votes are not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explained: Option<Explained>,
 }
 
 /// What is known of an image: common to lists and results.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{ImportName, Timestamp, api::AudienceFields};
+use crate::{ImportName, OperatorId, Timestamp, api::AudienceFields};
 
 /// Who did something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -64,6 +64,19 @@ pub enum Deed {
     },
     /// An operator may work again.
     OperatorResumed,
+    /// An operator was paused in one task: by its client, by an admin, or by its policy.
+    OperatorPausedInTask {
+        /// Who.
+        operator: OperatorId,
+        /// Why: in somebody's words, or by which flags.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// An operator may work in the task again.
+    OperatorResumedInTask {
+        /// Who.
+        operator: OperatorId,
+    },
 }
 
 impl Deed {
@@ -78,6 +91,8 @@ impl Deed {
             Self::TaskCompleted => "task-completed",
             Self::OperatorPaused { .. } => "operator-paused",
             Self::OperatorResumed => "operator-resumed",
+            Self::OperatorPausedInTask { .. } => "operator-paused-in-task",
+            Self::OperatorResumedInTask { .. } => "operator-resumed-in-task",
         }
     }
 }
@@ -114,6 +129,8 @@ mod tests {
             Deed::TaskCompleted,
             Deed::OperatorPaused { reason: Some("too fast".into()) },
             Deed::OperatorResumed,
+            Deed::OperatorPausedInTask { operator: "op-1".parse().unwrap(), reason: None },
+            Deed::OperatorResumedInTask { operator: "op-1".parse().unwrap() },
         ];
         for deed in deeds {
             let entry = AuditEntry { at: Timestamp::from_millis(1), actor: Actor::lambel(), deed };

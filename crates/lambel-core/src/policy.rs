@@ -27,11 +27,20 @@ pub struct Policy {
     pub max_abstentions: u32,
     /// How long an operator has for what they have claimed.
     pub lease_seconds: u32,
+    /// Whether an operator is paused in the task when their record has a flag that is
+    /// [certain](crate::consensus::FlagKind::pauses).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pause_flagged: bool,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { rule: Rule::Majority(Majority { quorum: 3, max_labels: 7 }), max_abstentions: 3, lease_seconds: 900 }
+        Self {
+            rule: Rule::Majority(Majority { quorum: 3, max_labels: 7 }),
+            max_abstentions: 3,
+            lease_seconds: 900,
+            pause_flagged: false,
+        }
     }
 }
 
@@ -59,7 +68,8 @@ impl Policy {
         within("max_abstentions", max_abstentions, 1, limits::MAX_ABSTENTIONS)?;
         let lease_seconds = fields.lease_seconds.unwrap_or(usual.lease_seconds);
         within("lease_seconds", lease_seconds, limits::LEASE_SECONDS_MIN, limits::LEASE_SECONDS_MAX)?;
-        Ok(Self { rule, max_abstentions, lease_seconds })
+        let pause_flagged = fields.pause_flagged.unwrap_or(usual.pause_flagged);
+        Ok(Self { rule, max_abstentions, lease_seconds, pause_flagged })
     }
 
     /// Judges the votes of one subtask of a task with so many labels.
@@ -121,6 +131,7 @@ impl From<&Policy> for PolicyFields {
             max_labels: Some(policy.rule.max_labels()),
             max_abstentions: Some(policy.max_abstentions),
             lease_seconds: Some(policy.lease_seconds),
+            pause_flagged: Some(policy.pause_flagged),
             ..Self::default()
         };
         match policy.rule {
@@ -358,8 +369,10 @@ mod tests {
             (PolicyFields { quorum: Some(5), ..PolicyFields::default() }, "majority"),
             (PolicyFields { rule: Some(RuleName::Lead), lead: Some(3), ..PolicyFields::default() }, "lead"),
             (PolicyFields { rule: Some(RuleName::Adaptive), ..PolicyFields::default() }, "adaptive"),
+            (PolicyFields { pause_flagged: Some(true), ..PolicyFields::default() }, "majority"),
         ] {
             let policy = Policy::parse(&fields).unwrap();
+            assert_eq!(policy.pause_flagged, fields.pause_flagged == Some(true));
             assert_eq!(Policy::parse(&PolicyFields::from(&policy)).unwrap(), policy);
             let json = serde_json::to_value(policy).unwrap();
             assert_eq!(json["rule"], rule);

@@ -14,8 +14,8 @@ use utoipa::{
 
 use crate::problem::{
     BAD_REQUEST, BODY_TOO_LARGE, BUSY, CONFLICT, CONTENDED, DELIVERY_NOT_FOUND, FAILED, IMAGE_NOT_FOUND, INVALID, Kind,
-    NOT_ALLOWED, NOT_SIGNED_IN, PAUSED, ROUTE_NOT_FOUND, TASK_ENDED, TASK_NOT_FOUND, TOO_MANY_REQUESTS, TOO_MANY_TASKS,
-    TOO_MANY_WEBHOOKS, WEBHOOK_NOT_FOUND,
+    NOT_ALLOWED, NOT_SIGNED_IN, OPERATOR_NOT_FOUND, PAUSED, PAUSED_IN_TASK, ROUTE_NOT_FOUND, TASK_ENDED,
+    TASK_NOT_FOUND, TOO_MANY_REQUESTS, TOO_MANY_TASKS, TOO_MANY_WEBHOOKS, WEBHOOK_NOT_FOUND,
 };
 
 /// What the gateway in front says by itself.
@@ -74,7 +74,7 @@ answers! {
     /// Tells a task of an import, or brings its votes in.
     Import: BAD_REQUEST TASK_NOT_FOUND TASK_ENDED CONFLICT BODY_TOO_LARGE INVALID;
     /// Claims.
-    Claims: BAD_REQUEST PAUSED TASK_NOT_FOUND TASK_ENDED BODY_TOO_LARGE INVALID;
+    Claims: BAD_REQUEST PAUSED PAUSED_IN_TASK TASK_NOT_FOUND TASK_ENDED BODY_TOO_LARGE INVALID;
     /// Gives leases back.
     Returns: BAD_REQUEST TASK_NOT_FOUND BODY_TOO_LARGE INVALID;
     /// Votes.
@@ -83,6 +83,12 @@ answers! {
     OfOperator: INVALID;
     /// Reads an operator and a query.
     PageOfOperator: BAD_REQUEST INVALID;
+    /// Reads an operator of a task.
+    OfOperatorInTask: TASK_NOT_FOUND OPERATOR_NOT_FOUND INVALID;
+    /// Lets an operator of a task work.
+    ResumeInTask: TASK_NOT_FOUND OPERATOR_NOT_FOUND TASK_ENDED INVALID;
+    /// Changes an operator of a task as a body says.
+    PauseInTask: BAD_REQUEST TASK_NOT_FOUND OPERATOR_NOT_FOUND TASK_ENDED BODY_TOO_LARGE INVALID;
     /// Changes an operator as a body says.
     OperatorBy: BAD_REQUEST BODY_TOO_LARGE INVALID;
     /// Makes a webhook for all tasks.

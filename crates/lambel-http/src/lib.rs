@@ -12,6 +12,7 @@ mod json;
 mod operators;
 mod pages;
 mod problem;
+mod quality;
 mod supervisors;
 mod tasks;
 mod webhooks;
@@ -27,7 +28,8 @@ use axum::{
 };
 use lambel_core::{api::PublicConfig, limits};
 use lambel_service::{
-    import::VoteImports, operate::Operators, pace::Pace, supervise::Supervisors, tasks::Tasks, webhooks::Webhooks,
+    import::VoteImports, operate::Operators, pace::Pace, quality::Quality, supervise::Supervisors, tasks::Tasks,
+    webhooks::Webhooks,
 };
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
@@ -37,11 +39,24 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub use lambel_service::Caller;
 
-/// The routes of `task-api`: tasks, webhooks, and everything that is open to everybody.
-pub fn tasks_app(tasks: Tasks, webhooks: Webhooks, pace: Pace, config: PublicConfig) -> Router {
-    let (api, _) = tasks::routes().merge(imports::task_routes()).split_for_parts();
-    let (hooks, _) = webhooks::routes().split_for_parts();
-    finish(keep_pace(api.with_state(tasks).merge(hooks.with_state(webhooks)), pace).merge(pages::routes(config)))
+/// What `task-api` answers with.
+pub struct TaskManager {
+    /// Tasks, uploads and results.
+    pub tasks: Tasks,
+    /// How operators work in a task.
+    pub quality: Quality,
+    /// Addresses that are told of events.
+    pub webhooks: Webhooks,
+}
+
+/// The routes of `task-api`: those of the Task Manager, and everything that is open to everybody.
+pub fn tasks_app(manager: TaskManager, pace: Pace, config: PublicConfig) -> Router {
+    let TaskManager { tasks, quality, webhooks } = manager;
+    let api = Router::new()
+        .merge(tasks::routes().merge(imports::task_routes()).split_for_parts().0.with_state(tasks))
+        .merge(quality::routes().split_for_parts().0.with_state(quality))
+        .merge(webhooks::routes().split_for_parts().0.with_state(webhooks));
+    finish(keep_pace(api, pace).merge(pages::routes(config)))
 }
 
 /// The routes of `operator-api`: what operators do, what admins do about operators, and votes from outside.
@@ -95,6 +110,7 @@ pub fn openapi() -> OpenApi {
         .merge(without_state(tasks::routes().into_openapi()))
         .merge(without_state(imports::task_routes().into_openapi()))
         .merge(without_state(imports::vote_routes().into_openapi()))
+        .merge(without_state(quality::routes().into_openapi()))
         .merge(without_state(operators::routes().into_openapi()))
         .merge(without_state(supervisors::routes().into_openapi()))
         .merge(without_state(webhooks::routes().into_openapi()));

@@ -58,6 +58,10 @@ kinds! {
         "The client, or the task, has 10 webhooks, which is the limit. Delete one.";
     PAUSED = "paused", FORBIDDEN, "Account paused",
         "An admin has paused the operator's account: no claims and no votes are taken. What was labelled counts.";
+    PAUSED_IN_TASK = "paused-in-task", FORBIDDEN, "Paused in this task",
+        "The operator is paused in this task, by its client or by its policy: no claims and no votes are taken there. What was labelled counts, and other tasks are open.";
+    OPERATOR_NOT_FOUND = "operator-not-found", NOT_FOUND, "Operator not found",
+        "Nobody with this id has worked in the task, as far as is known yet.";
     TOO_MANY_REQUESTS = "too-many-requests", TOO_MANY_REQUESTS, "Too many requests",
         "The caller sends more than 300 requests in 10 seconds. The header Retry-After says when to go on. Ask for more by each request: pages have up to 1,000 rows, claims and votes up to 100.";
     CONTENDED = "contended", SERVICE_UNAVAILABLE, "Try again",
@@ -97,6 +101,8 @@ impl From<Error> for Problem {
             Error::DeliveryNotFound => DELIVERY_NOT_FOUND,
             Error::TooManyWebhooks => TOO_MANY_WEBHOOKS,
             Error::Paused => PAUSED,
+            Error::PausedInTask => PAUSED_IN_TASK,
+            Error::OperatorNotFound => OPERATOR_NOT_FOUND,
             Error::TooManyRequests { .. } => TOO_MANY_REQUESTS,
             Error::Contended => CONTENDED,
             Error::Store(StoreError::Busy(_)) => BUSY,

@@ -70,7 +70,7 @@ fn every_answer_of_every_operation_has_a_shape() {
             }
         }
     }
-    assert_eq!(operations.len(), 32);
+    assert_eq!(operations.len(), 36);
 }
 
 fn resolve<'a>(document: &'a Value, part: &'a Value) -> &'a Value {
@@ -226,6 +226,45 @@ async fn a_paused_operator_is_told_so() {
             world.send(admin(), Method::GET, &format!("/api/operators/{}", bad.replace(' ', "%20")), None).await;
         assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (422, "invalid"), "{bad}");
     }
+}
+
+#[tokio::test]
+async fn an_operator_who_is_paused_in_a_task_is_told_so() {
+    let world = World::new();
+    let task = world.task().await;
+    world.upload(&task, 2).await;
+    let claim = json!({"task": task, "count": 2});
+    world.send(operator(1), Method::POST, "/api/subtasks/claims", Some(claim.clone())).await;
+    let operators = format!("/api/tasks/{task}/operators");
+    let before = world.send(alice(), Method::GET, &operators, None).await.json();
+    assert_eq!((&before["measured_at"], &before["operators"]), (&Value::Null, &json!([])));
+    assert!(before["explanation"].as_str().unwrap().contains("20 images"));
+
+    let pause = format!("{operators}/op-1/pause");
+    let paused = world.send(alice(), Method::PUT, &pause, Some(json!({"reason": "asked for"}))).await.json();
+    assert_eq!((&paused["paused"], &paused["returned"]), (&json!(true), &json!(2)));
+    let refused = world.send(operator(1), Method::POST, "/api/subtasks/claims", Some(claim.clone())).await;
+    assert_eq!((refused.status.as_u16(), refused.problem().as_str()), (403, "paused-in-task"));
+    assert!(!refused.text.contains("asked for"), "the reason is for the trail");
+    let shown = world.send(admin(), Method::GET, &format!("{operators}/op-1"), None).await.json();
+    assert_eq!((&shown["paused"], &shown["confusions"]), (&json!(true), &json!([])));
+    let resumed = world.send(alice(), Method::DELETE, &pause, None).await.json();
+    assert_eq!(resumed, json!({"operator": "op-1", "paused": false}));
+
+    for (method, path, body) in [
+        (Method::GET, operators.clone(), None),
+        (Method::GET, format!("{operators}/op-1"), None),
+        (Method::PUT, pause.clone(), Some(json!({}))),
+        (Method::DELETE, pause, None),
+    ] {
+        let own = world.send(operator(1), method.clone(), &path, body.clone()).await;
+        assert_eq!((own.status.as_u16(), own.problem().as_str()), (403, "not-allowed"), "{method} {path}");
+        let mallory = Some(Caller::new("mallory", [Role::Client]));
+        let others = world.send(mallory, method.clone(), &path, body).await;
+        assert_eq!((others.status.as_u16(), others.problem().as_str()), (404, "task-not-found"), "{method} {path}");
+    }
+    let nobody = world.send(alice(), Method::GET, &format!("{operators}/op-9"), None).await;
+    assert_eq!((nobody.status.as_u16(), nobody.problem().as_str()), (404, "operator-not-found"));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod desks;
 mod imports;
+pub mod quality;
 mod webhooks;
 
 use std::time::Duration;

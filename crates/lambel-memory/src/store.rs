@@ -2,6 +2,8 @@
 
 mod imports;
 
+mod quality;
+
 use std::{ops::Bound, sync::Mutex};
 
 use async_trait::async_trait;
@@ -15,8 +17,8 @@ use lambel_core::{
 };
 use lambel_service::{
     ports::{
-        Announcement, CastError, Closing, Desk, Desks, FilePlace, SkillMark, Store, StoreError, StoreResult, SweepMark,
-        Trail,
+        Announcement, CastError, Closing, Desk, Desks, FilePlace, OperatorQuality, SkillMark, Store, StoreError,
+        StoreResult, SweepMark, TaskQuality, Trail,
     },
     publish::Change,
 };
@@ -39,6 +41,8 @@ struct Tables {
     subtasks: Table<(TaskId, ImageId), Subtask>,
     desks: Table<(TaskId, OperatorId), Desk>,
     skill_marks: Table<TaskId, SkillMark>,
+    qualities: Table<(TaskId, OperatorId), OperatorQuality>,
+    task_qualities: Table<TaskId, TaskQuality>,
     standings: Table<OperatorId, Standing>,
     /// By what they are about and the number of the change.
     trails: Table<(Trail, u64), AuditEntry>,

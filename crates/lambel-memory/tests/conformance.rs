@@ -6,6 +6,7 @@ use lambel_memory::{MemoryStore, MemoryWebhooks, conformance};
 async fn memory_conforms() {
     conformance::run(&MemoryStore::default()).await;
     conformance::run_imports(&MemoryStore::default()).await;
+    conformance::quality::run(&MemoryStore::default()).await;
 }
 
 #[tokio::test]

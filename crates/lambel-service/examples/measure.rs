@@ -49,7 +49,7 @@ async fn main() -> Result<(), Failure> {
     fs::write("/proc/self/clear_refs", "5")?;
     let before = resident("VmRSS")?;
     let start = Instant::now();
-    let estimator = Estimator::new(store, Arc::new(ManualClock::new()));
+    let estimator = Estimator::new(store.clone(), store, Arc::new(ManualClock::new()));
     let looks = estimator.run(Instant::now() + std::time::Duration::from_secs(900)).await?;
     let seconds = start.elapsed().as_secs_f64();
     let more = (resident("VmHWM")?.saturating_sub(before)) / 1_024;

@@ -54,6 +54,12 @@ pub enum Error {
     /// An admin has paused the operator.
     #[error("an admin has paused your account; what you have labelled counts. Ask them when you can go on")]
     Paused,
+    /// The operator is paused in this task.
+    #[error("you are paused in this task; what you have labelled counts, and other tasks are open to you")]
+    PausedInTask,
+    /// There is no such operator in the task.
+    #[error("nobody with this id has worked in the task, as far as is known yet")]
+    OperatorNotFound,
     /// The caller asks too often.
     #[error(
         "more than {} requests in {} seconds; go on in {retry_after} seconds",

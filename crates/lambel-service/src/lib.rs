@@ -14,6 +14,7 @@ pub mod pace;
 pub mod ports;
 pub mod progress;
 pub mod publish;
+pub mod quality;
 pub mod repair;
 pub mod results;
 pub mod skills;

@@ -111,6 +111,9 @@ impl Operators {
                 if task.state.is_final() {
                     return Err(Error::TaskEnded(task.state));
                 }
+                if desk.paused_at.is_some() {
+                    return Err(Error::PausedInTask);
+                }
                 handed.push(self.claim_in(task, desk, &operator, wanted).await?);
             }
             None => {
@@ -128,9 +131,13 @@ impl Operators {
                     if paused {
                         break;
                     }
-                    let fits = |task: &Task| !task.state.is_final() && caller.belongs_to(&task.audience);
+                    let free = desk.paused_at.is_none();
+                    let fits = |task: &Task| free && !task.state.is_final() && caller.belongs_to(&task.audience);
                     if let Some(task) = task.filter(fits) {
-                        handed.push(self.claim_in(task, desk, &operator, missing).await?);
+                        match self.claim_in(task, desk, &operator, missing).await {
+                            Err(Error::PausedInTask) => {}
+                            here => handed.push(here?),
+                        }
                     }
                 }
                 if let Some(last) = more.filter(|_| !paused && missing(&handed) > 0) {
@@ -280,6 +287,12 @@ impl Operators {
         // Another claim of theirs has leased at the same time; this one gives back what is too much.
         let returns: Vec<_> = surplus.iter().map(|image| self.store.give_back(&task, *image, operator)).collect();
         stream::iter(returns).buffered(AT_ONCE).try_for_each(async |_| Ok(())).await?;
+        if desk.paused_at.is_some() {
+            // They were paused in this task while this went on. Whoever did so has not seen these leases.
+            let returns: Vec<_> = handed.keys().map(|image| self.store.give_back(&task, *image, operator)).collect();
+            stream::iter(returns).buffered(AT_ONCE).try_for_each(async |_| Ok(())).await?;
+            return Err(Error::PausedInTask);
+        }
         let missed = (is_new || !first_try) && handed.keys().any(|image| !held.contains(image));
         Ok(Handed { task, subtasks: handed.into_values().collect(), missed, came_round })
     }
@@ -415,6 +428,9 @@ impl Operators {
                     let answer = read_answer(task, vote)?;
                     if task.state == TaskState::Cancelled {
                         return Err(Rejected::new("task-ended", "the task was cancelled"));
+                    }
+                    if desk.paused_at.is_some() {
+                        return Err(Rejected::new("paused-in-task", Error::PausedInTask.to_string()));
                     }
                     let earned = desk.measured.filter(|_| task.policy.rule.weighs()).map(|measured| measured.earned);
                     let cast = Vote { answer, at: now, elapsed_ms: vote.elapsed_ms, earned };

@@ -3,6 +3,8 @@
 
 mod webhooks;
 
+mod quality;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -24,6 +26,8 @@ pub use imports::{Imports, SharedImports};
 pub use webhooks::{
     Post, Reply, SharedTargets, SharedWebhookQueue, SharedWebhooks, Targets, WebhookQueue, WebhookStore,
 };
+
+pub use quality::{OperatorFound, OperatorQuality, Paused, QualityStore, SharedQualityStore, TaskQuality};
 
 /// The world did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +84,8 @@ pub struct Desk {
     pub place: ImageId,
     /// What the last batch has found of them, if there was one.
     pub measured: Option<Measured>,
+    /// Since when they are paused in this task; none if they may work. Only [`QualityStore::put_pause`] changes it.
+    pub paused_at: Option<Timestamp>,
     /// The number of changes so far; 0 if it was never stored.
     pub rev: u64,
 }
@@ -88,7 +94,7 @@ impl Desk {
     /// The record of an operator who has not been at the task before.
     pub fn new(task: TaskId, operator: OperatorId) -> Self {
         let place = first_place(&operator, &task);
-        Self { task, operator, leases: BTreeMap::new(), place, measured: None, rev: 0 }
+        Self { task, operator, leases: BTreeMap::new(), place, measured: None, paused_at: None, rev: 0 }
     }
 }
 

@@ -9,8 +9,11 @@ use std::collections::HashMap;
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
     AnnouncedFile, FileName, ImageId, OperatorId, Subtask, Task, TaskId, Vote,
-    api::{ImagePage, ImageState, ImageStatus, ImageView, ImagesQuery, PageQuery, ResultPage, ResultRow, VoteView},
-    consensus::Weight,
+    api::{
+        Explained, ImagePage, ImageState, ImageStatus, ImageView, ImagesQuery, LabelShare, PageQuery, PolicyFields,
+        ResultPage, ResultRow, RuleName, VoteView,
+    },
+    consensus::{Share, Verdict, Weight},
     limits,
     ring::next_place,
     subtask::Answer,
@@ -143,7 +146,9 @@ impl Tasks {
         if files.is_empty() && subtask.is_none() {
             return Err(Error::ImageNotFound);
         }
-        Ok(image_view(&task, image, &files, subtask.as_ref()))
+        let explained = subtask.as_ref().filter(|subtask| are_votes_shown(&task, subtask));
+        let explained = explained.and_then(|subtask| explained_of(&task, subtask));
+        Ok(ImageView { explained, ..image_view(&task, image, &files, subtask.as_ref()) })
     }
 
     /// The files behind a place, over the shards.
@@ -188,19 +193,49 @@ fn image_view(task: &Task, image: ImageId, files: &[AnnouncedFile], subtask: Opt
         names: files.iter().map(|file| file.name.to_string()).collect(),
         status: status(task, subtask, files.first().map_or(0, |file| file.bytes)),
         created_at: subtask.map(|subtask| subtask.created_at),
+        explained: None,
     }
 }
 
-/// What is known of an image. `announced_bytes` serves while there is no record.
-///
+/// Why an image was decided as it was; none where nobody has voted on it.
+fn explained_of(task: &Task, subtask: &Subtask) -> Option<Explained> {
+    if subtask.votes.is_empty() {
+        return None;
+    }
+    let rule = &task.policy.rule;
+    let seen = rule.explain(task.labels.len(), &subtask.votes);
+    let fields = PolicyFields::from(&task.policy);
+    let again = match subtask.judge(&task.policy, task.labels.len()) {
+        Verdict::Decided(decision) => Some(decision),
+        Verdict::Undecided { .. } => None,
+    };
+    let share = |share: &Share| {
+        let label = task.labels.get(share.label)?.clone();
+        Some(LabelShare { label, votes: share.votes, score: share.score, confidence: share.confidence })
+    };
+    Some(Explained {
+        rule: fields.rule.unwrap_or(RuleName::Majority),
+        confidence_wanted: fields.confidence,
+        phase: seen.phase,
+        labels: seen.labels.iter().filter_map(share).collect(),
+        others: rule.weighs().then_some(seen.others),
+        agrees: subtask.decision.map(|decision| again == Some(decision)),
+    })
+}
+
 /// Votes are shown when nobody can vote any more: the client of a task may be one of its operators, or tell one,
 /// and no operator shall see what others have said before they say it.
+fn are_votes_shown(task: &Task, subtask: &Subtask) -> bool {
+    subtask.state.is_final() || task.state.is_final()
+}
+
+/// What is known of an image. `announced_bytes` serves while there is no record.
 fn status(task: &Task, subtask: Option<&Subtask>, announced_bytes: u64) -> ImageStatus {
     let labels = &task.labels;
     let picture = subtask.and_then(|subtask| subtask.picture.as_ref());
     let decision = subtask.and_then(|subtask| subtask.decision);
     let mut votes: Vec<VoteView> = Vec::new();
-    if let Some(subtask) = subtask.filter(|subtask| subtask.state.is_final() || task.state.is_final()) {
+    if let Some(subtask) = subtask.filter(|subtask| are_votes_shown(task, subtask)) {
         votes.extend(subtask.votes.iter().map(|(operator, vote)| vote_view(task, operator, vote, false)));
         votes.extend(subtask.late.iter().map(|(operator, vote)| vote_view(task, operator, vote, true)));
         votes.sort_by(|a, b| (a.at, a.late, &a.operator).cmp(&(b.at, b.late, &b.operator)));

@@ -1,9 +1,10 @@
-//! What is known of operators: a schedule that looks at tasks whose rule weighs votes, and measures their operators.
+//! What is known of operators: a schedule that looks at tasks, and measures their operators.
 //!
 //! Each time another twentieth of a task's images was decided ([`SkillMark::is_due`]) all votes on decided images are
-//! looked at together, by [`MapEm`]. What is found of each operator is written on their record in the task, and counts
-//! from their next vote on. Nothing else changes: what is decided stays decided, and votes keep the weights that they
-//! have.
+//! looked at together, by [`MapEm`]. Where the task's rule weighs votes, what is found of each operator is written on
+//! their record in the task, and counts from their next vote on. Nothing else changes: what is decided stays decided,
+//! and votes keep the weights that they have. With any rule it is written down for the task's client to read, and for
+//! its policy to pause operators by: see [`crate::quality`].
 //!
 //! If a look is lost, or comes late, weights are a little older than they could be, and the next look makes good for it.
 
@@ -15,14 +16,15 @@ use std::{
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
     ImageId, OperatorId, SubtaskState, Task, TaskId,
-    consensus::{Ballot, Earned, ITERATIONS_RUNNING, MapEm, Measured, Phase, VoteTable, Weight},
+    consensus::{Ballot, Earned, ITERATIONS_RUNNING, MapEm, Measured, Phase, Skill, VoteTable, Weight},
     ring::next_place,
 };
 use serde::Serialize;
 
 use crate::{
     error::Result,
-    ports::{SharedClock, SharedStore, SkillMark, StoreError, StoreResult},
+    ports::{SharedClock, SharedQualityStore, SharedStore, SkillMark, StoreError, StoreResult},
+    quality::{Reporter, Seen, Tallies},
 };
 
 /// Tasks of one page.
@@ -45,7 +47,7 @@ pub struct Look {
     pub images: u64,
     /// Votes with a label on them.
     pub votes: u64,
-    /// Operators whose record was written.
+    /// Operators whose weight was written: none with a rule that does not weigh.
     pub operators: u64,
     /// Whether weights decide from now on.
     pub phase: Phase,
@@ -55,6 +57,7 @@ pub struct Look {
 #[derive(Clone)]
 pub struct Estimator {
     store: SharedStore,
+    reporter: Reporter,
     clock: SharedClock,
 }
 
@@ -64,12 +67,13 @@ struct Shard {
     operators: Vec<OperatorId>,
     images: u32,
     votes: Vec<(u32, Ballot)>,
+    tallies: Tallies,
 }
 
 impl Estimator {
     /// Over these ports.
-    pub fn new(store: SharedStore, clock: SharedClock) -> Self {
-        Self { store, clock }
+    pub fn new(store: SharedStore, quality: SharedQualityStore, clock: SharedClock) -> Self {
+        Self { reporter: Reporter::new(store.clone(), quality, clock.clone()), store, clock }
     }
 
     /// Looks at every active task that is due, and says what it has found. A task that cannot be looked at does not
@@ -79,7 +83,7 @@ impl Estimator {
         let mut after = None;
         loop {
             let (tasks, more) = self.store.active_tasks(after, TASKS).await?;
-            for task in tasks.iter().filter(|task| task.policy.rule.weighs()) {
+            for task in &tasks {
                 if Instant::now() >= deadline {
                     return Ok(looks);
                 }
@@ -119,21 +123,38 @@ impl Estimator {
 
     async fn measure(&self, task: &Task) -> StoreResult<Look> {
         let shards = (0..task.shards.count()).map(|shard| self.read(task, shard));
-        let shards: Vec<Shard> = stream::iter(shards).buffered(SHARDS_AT_ONCE).try_collect().await?;
+        let mut shards: Vec<Shard> = stream::iter(shards).buffered(SHARDS_AT_ONCE).try_collect().await?;
+        let mut tallies = Tallies::default();
+        shards.iter_mut().for_each(|shard| tallies.merge(std::mem::take(&mut shard.tallies)));
         let labels = task.labels.len();
         let (operators, images, table) = table(labels, shards)?;
         let model = MapEm::fit(&table, |_| None, ITERATIONS_RUNNING);
         let phase = Phase::after(images, model.skills().iter().map(|skill| skill.answers));
         let mean = model.mean_accuracy();
-        let writes = operators.iter().zip(model.skills()).map(|(operator, skill)| {
-            let skill = skill.rounded();
-            let earned = Earned { weight: Weight::from_nats(skill.weight(mean, labels)), phase };
-            async move { self.store.measure(task.id, operator, &Measured { skill, earned }).await }
-        });
-        let writes: Vec<_> = writes.collect();
-        let written: Vec<bool> = stream::iter(writes).buffered(WRITES_AT_ONCE).try_collect().await?;
-        let operators = written.iter().filter(|written| **written).count() as u64;
-        Ok(Look { task: task.id, images, votes: table.votes() as u64, operators, phase })
+        let weight = |skill: &Skill| Weight::from_nats(skill.rounded().weight(mean, labels));
+        let earned: Vec<Earned> = model.skills().iter().map(|skill| Earned { weight: weight(skill), phase }).collect();
+        let weighs = task.policy.rule.weighs();
+        let mut known = 0;
+        if weighs {
+            let found = operators.iter().zip(model.skills()).zip(&earned);
+            let writes = found.map(|((operator, skill), earned)| {
+                let measured = Measured { skill: skill.rounded(), earned: *earned };
+                async move { self.store.measure(task.id, operator, &measured).await }
+            });
+            let writes: Vec<_> = writes.collect();
+            let written: Vec<bool> = stream::iter(writes).buffered(WRITES_AT_ONCE).try_collect().await?;
+            known = written.iter().filter(|written| **written).count() as u64;
+        }
+        let seen = Seen {
+            table: &table,
+            images,
+            operators: &operators,
+            skills: model.skills(),
+            mean_accuracy: mean,
+            earned: weighs.then_some(&earned),
+        };
+        self.reporter.report(task, tallies, &seen).await?;
+        Ok(Look { task: task.id, images, votes: table.votes() as u64, operators: known, phase })
     }
 
     /// Reads the votes of one shard, a page at a time.
@@ -146,6 +167,7 @@ impl Estimator {
             let last = page.last().map(|subtask| subtask.image).filter(|_| page.len() == PAGE as usize);
             let is_decided = |state| matches!(state, SubtaskState::Complete | SubtaskState::Disputed);
             for subtask in page.into_iter().filter(|subtask| is_decided(subtask.state)) {
+                found.tallies.see(&subtask);
                 let image = found.images;
                 found.images += 1;
                 for (operator, vote) in subtask.votes {

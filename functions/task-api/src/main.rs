@@ -7,7 +7,8 @@ use lambel_aws::{
     Aws, DynamoStore, DynamoWebhooks, S3Objects, SqsWebhookQueue, gateway, setting, start_logging, target_rules,
 };
 use lambel_core::api::PublicConfig;
-use lambel_service::{pace::Pace, ports::SystemClock, tasks::Tasks, webhooks::Webhooks};
+use lambel_http::TaskManager;
+use lambel_service::{pace::Pace, ports::SystemClock, quality::Quality, tasks::Tasks, webhooks::Webhooks};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -34,7 +35,9 @@ async fn main() -> Result<(), Error> {
         clock.clone(),
         target_rules(),
     );
-    let app = lambel_http::tasks_app(Tasks::new(store, Arc::new(objects), clock), webhooks, pace, config);
+    let tasks = Tasks::new(store.clone(), Arc::new(objects), clock);
+    let quality = Quality::new(tasks.clone(), store);
+    let app = lambel_http::tasks_app(TaskManager { tasks, quality, webhooks }, pace, config);
     lambda_http::run(service_fn(move |mut request: Request| {
         if let Some(caller) = gateway::caller(&request) {
             request.extensions_mut().insert(caller);

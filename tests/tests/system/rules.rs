@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use lambel_core::{
     ImageId, TaskId, TaskState,
-    api::{ImageState, PolicyFields, RuleName},
+    api::{ImageState, PageQuery, PolicyFields, RuleName},
 };
 use lambel_system_tests::{Cloud, Terminal, pictures};
 use serde_json::Value;
@@ -93,5 +93,69 @@ async fn votes_weigh_what_their_operators_have_earned() -> Result<()> {
     }
     // Each decision follows from its votes and their weights.
     Terminal::new(&cloud)?.lambel(0, &["admin", "check", &task.to_string()]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_clicker_is_flagged_and_paused_in_the_task() -> Result<()> {
+    let cloud = Cloud::running()?;
+    let client = cloud.client().await?;
+    let operators = cloud.operators(3).await?;
+    let clicker = &operators[2];
+    let policy = PolicyFields { quorum: Some(3), pause_flagged: Some(true), ..PolicyFields::default() };
+    let task = client.task(policy).await?;
+    let files = pictures(60, 43);
+    client.fill(task, &files).await?;
+    let report = async || client.client.task_operators(task, &PageQuery::default()).await;
+    assert_eq!(report().await?.measured_at, None);
+    for _ in 0..8 {
+        for (n, operator) in operators.iter().enumerate() {
+            let images: Vec<_> = operator.claim(task, 8).await?.subtasks.into_iter().map(|s| s.image).collect();
+            let (cats, dogs): (Vec<_>, Vec<_>) = images.into_iter().partition(|image| n == 2 || truth(*image) == "cat");
+            for (images, label) in [(cats, "cat"), (dogs, "dog")] {
+                if !images.is_empty() {
+                    operator.vote(task, &images, label).await?;
+                }
+            }
+        }
+        measure(&cloud, task).await?;
+        if report().await?.operators.iter().any(|one| one.paused) {
+            break;
+        }
+    }
+    let found = report().await?;
+    let alpha = found.agreement.context("agreement")?;
+    assert!(found.measured_at.is_some() && alpha.interval.low <= alpha.alpha && alpha.alpha < 0.9, "{alpha:?}");
+    assert_eq!(found.operators.iter().filter(|one| one.paused).count(), 1, "{:?}", found.operators);
+    let paused = found.operators.iter().find(|one| one.paused).context("somebody is paused")?;
+    assert!(paused.flags.iter().any(|flag| flag.reason.starts_with("says `cat` in 100.00 %")), "{:?}", paused.flags);
+    let refused = clicker.claim(task, 8).await.map(drop);
+    assert!(
+        refused.is_err_and(|error| error.to_string().contains("paused in this task")),
+        "the clicker is who was paused"
+    );
+
+    // The same on the command line, where the client lets them go on.
+    let terminal = Terminal::new(&cloud)?;
+    terminal.sign_in(&client).await?;
+    let (id, operator) = (task.to_string(), paused.operator.to_string());
+    let folder = std::env::temp_dir().join(format!("lambel-confusions-{task}"));
+    let folder_name = folder.to_str().context("a name")?;
+    let shown = terminal.lambel(0, &["operators", &id, "--flagged", "--svg", folder_name]).await?;
+    assert_eq!(shown[0]["operators"][0]["operator"], operator.as_str());
+    let picture = std::fs::read_to_string(folder.join(format!("{operator}.svg")))?;
+    std::fs::remove_dir_all(&folder)?;
+    assert!(picture.contains("decided dog, said cat"), "{picture}");
+    let trail = terminal.lambel(0, &["task", "audit", &id]).await?;
+    assert_eq!((&trail[0]["action"], &trail[0]["actor"]["id"]), (&"operator-paused-in-task".into(), &"lambel".into()));
+    terminal.lambel(0, &["operator", "resume", &operator, "--task", &id]).await?;
+    clicker.claim(task, 8).await?;
+
+    // And why an image was decided as it was.
+    let rows = client.results(task).await?;
+    let decided = rows.iter().find(|row| row.status.state == ImageState::Complete).context("some are decided")?;
+    let image = terminal.lambel(0, &["task", "image", &id, &decided.name]).await?.remove(0);
+    assert_eq!((&image["explained"]["rule"], &image["explained"]["agrees"]), (&"majority".into(), &true.into()));
+    assert_eq!(image["explained"]["labels"][0]["label"], image["label"]);
     Ok(())
 }

@@ -31,23 +31,23 @@ const VERSION_WITH_AUDIENCE: u32 = 2;
 /// by one that it knows. Who knows this version knows audiences too.
 const VERSION_WITH_RULE: u32 = 3;
 
-fn versioned() -> (String, AttributeValue) {
+pub(super) fn versioned() -> (String, AttributeValue) {
     ("v".to_owned(), number(VERSION))
 }
 
 /// An item that cannot be read.
-fn unreadable(what: &str, detail: impl std::fmt::Display) -> StoreError {
+pub(super) fn unreadable(what: &str, detail: impl std::fmt::Display) -> StoreError {
     StoreError::Failed(format!("{what} cannot be read: {detail}"))
 }
 
 /// Reads the attributes of one item.
-struct Reader {
+pub(super) struct Reader {
     what: &'static str,
-    item: Item,
+    pub(super) item: Item,
 }
 
 impl Reader {
-    fn new(what: &'static str, item: Item) -> StoreResult<Self> {
+    pub(super) fn new(what: &'static str, item: Item) -> StoreResult<Self> {
         Self::up_to(VERSION, what, item)
     }
 
@@ -60,7 +60,7 @@ impl Reader {
         Err(unreadable(what, format!("its shape has version {version}, this program knows {newest}")))
     }
 
-    fn missing(&self, name: &str) -> StoreError {
+    pub(super) fn missing(&self, name: &str) -> StoreError {
         unreadable(self.what, format!("attribute `{name}` is missing or of another type"))
     }
 
@@ -72,18 +72,18 @@ impl Reader {
         self.item.get(name)?.as_s().ok().map(String::as_str)
     }
 
-    fn number<T: std::str::FromStr>(&self, name: &str) -> StoreResult<T> {
+    pub(super) fn number<T: std::str::FromStr>(&self, name: &str) -> StoreResult<T> {
         self.maybe_number(name)?.ok_or_else(|| self.missing(name))
     }
 
-    fn maybe_number<T: std::str::FromStr>(&self, name: &str) -> StoreResult<Option<T>> {
+    pub(super) fn maybe_number<T: std::str::FromStr>(&self, name: &str) -> StoreResult<Option<T>> {
         match self.item.get(name) {
             None => Ok(None),
             Some(value) => read_number(value).map(Some).ok_or_else(|| self.missing(name)),
         }
     }
 
-    fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> StoreResult<T> {
+    pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> StoreResult<T> {
         self.text(name)?.parse().map_err(|error| unreadable(self.what, error))
     }
 
@@ -332,6 +332,7 @@ pub(super) fn desk(desk: &Desk) -> Item {
         ("rev".to_owned(), number(desk.rev)),
     ]);
     item.extend(desk.measured.iter().map(|found| ("measured".to_owned(), measured(found))));
+    item.extend(desk.paused_at.map(|at| ("paused".to_owned(), number(at.millis()))));
     item
 }
 
@@ -361,6 +362,7 @@ pub(super) fn read_desk(item: Item) -> StoreResult<Desk> {
             Some(value) => Some(read_measured(value).ok_or_else(|| reader.missing("measured"))?),
             None => None,
         },
+        paused_at: reader.maybe_number("paused")?.map(Timestamp::from_millis),
         rev: reader.number("rev")?,
     })
 }

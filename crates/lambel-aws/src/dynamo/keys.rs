@@ -172,3 +172,19 @@ pub(super) fn subtask(task: &Task, image: ImageId) -> Key {
 pub(super) fn desk(task: TaskId, operator: &OperatorId) -> Key {
     (format!("{task}#operators"), operator.to_string())
 }
+
+/// The partition of a task's operators' quality.
+pub(super) fn quality_partition(task: TaskId) -> String {
+    format!("{task}#quality")
+}
+
+/// The sort key of what all operators of a task have in common. It is before every operator: no id begins with `#`.
+pub(super) const COMMON: &str = "#common";
+
+pub(super) fn task_quality(task: TaskId) -> Key {
+    (quality_partition(task), COMMON.to_owned())
+}
+
+pub(super) fn operator_quality(task: TaskId, operator: &OperatorId) -> Key {
+    (quality_partition(task), operator.to_string())
+}

@@ -7,11 +7,13 @@
 //! | `client` | requests: paging, batches, transactions, conflicts, and what they cost |
 //! | `tasks`, `subtasks`, `watch`, `imports` | the operations of the ports |
 //! | `webhooks` | the table of webhooks, and its port |
+//! | `quality` | those of the port of operators' quality |
 
 mod client;
 mod imports;
 pub mod items;
 mod keys;
+mod quality;
 mod subtasks;
 mod tasks;
 mod watch;

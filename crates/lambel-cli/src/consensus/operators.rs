@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use lambel_core::{
     LabelIndex,
-    consensus::{Answered, Flag, ITERATIONS_FINAL, MapEm, OperatorRecord, Part, Skill, TaskRecord},
+    consensus::{Answered, Answers, Flag, ITERATIONS_FINAL, MapEm, OperatorRecord, Part, Skill, TaskRecord},
 };
 use serde::Serialize;
 
@@ -59,12 +59,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
     let votes = Votes::read(&args.votes, args.truth.as_ref())?;
     let model = MapEm::fit(&votes.table, |item| votes.truth_of(item), ITERATIONS_FINAL);
     let decided = model.estimates(&votes.table);
-    let mut answers: Vec<Vec<Answered>> = vec![Vec::new(); votes.annotators.len()];
-    let mut label_shares = vec![0.0; votes.labels.len()];
+    let mut answers = vec![Answers::default(); votes.annotators.len()];
     for (item, ballots) in votes.table.iter().enumerate() {
         for ballot in ballots {
-            label_shares[usize::from(ballot.label.0)] += 1.0 / votes.table.votes() as f64;
-            answers[ballot.operator as usize].push(Answered {
+            answers[ballot.operator as usize].count(Answered {
                 said: Some(ballot.label),
                 decided: decided[item].map(|estimate| estimate.label),
                 gold: votes.truth_of(item),
@@ -72,9 +70,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
             });
         }
     }
-    let task =
-        TaskRecord { labels: votes.labels.len(), mean_accuracy: model.mean_accuracy(), label_shares, abstained: 0.0 };
-    let rows = votes.annotators.iter().zip(answers).enumerate().map(|(place, (annotator, answers))| {
+    let task = TaskRecord::of(votes.labels.len(), model.mean_accuracy(), &answers);
+    let rows = votes.annotators.iter().zip(&answers).enumerate().map(|(place, (annotator, answers))| {
         let skill = model.skills().get(place).copied().unwrap_or_else(Skill::default);
         let record = OperatorRecord::of(answers, skill, &task);
         row(&votes, annotator, &record, &task)
@@ -100,24 +97,9 @@ fn row<'a>(votes: &'a Votes, annotator: &'a str, record: &OperatorRecord, task: 
         said: name(*said),
         times: *times,
     };
-    let flag = |flag| {
-        let (label, reason) = match flag {
-            Flag::Guessing { accuracy_at_most, chance } => {
-                let (most, chance) = (percent(accuracy_at_most), percent(chance));
-                (None, format!("right in {most} of the cases at most; guessing is right in {chance}"))
-            }
-            Flag::SameAnswer { label, share, of_all } => {
-                let (share, of_all) = (percent(share), percent(of_all));
-                (Some(name(label)), format!("says `{}` in {share} of the cases, all together in {of_all}", name(label)))
-            }
-            Flag::TooFast { median_ms, least_ms } => {
-                (None, format!("half of the votes took less than {median_ms} ms; looking takes {least_ms}"))
-            }
-            Flag::Abstains { share, of_all } => {
-                (None, format!("abstains in {} of the cases, all together in {}", percent(share), percent(of_all)))
-            }
-        };
-        FlagRow { flag, name: label, reason }
+    let flag = |flag: Flag| {
+        let label = flag.label().map(name);
+        FlagRow { name: label, reason: flag.reason(label.unwrap_or_default()), flag }
     };
     Row {
         annotator,

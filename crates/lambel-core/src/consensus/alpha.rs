@@ -11,10 +11,12 @@
 //! The interval is the jackknife over images (B. Efron, C. Stein, "The Jackknife Estimate of Variance", Annals of
 //! Statistics 9, 1981): alpha is computed again without each image, which needs no chance and one more pass.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Ballot, Plurality, VoteTable};
 
 /// Agreement between operators.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alpha {
     /// 1 is full agreement, 0 is chance, below it is systematic disagreement.
     pub alpha: f64,

@@ -15,7 +15,7 @@ use lambel_core::{
     api::PublicConfig,
     webhook::{Attempt, Delivery, DeliveryId, Outcome, Scope, TEST, target::TargetRules},
 };
-use lambel_http::Caller;
+use lambel_http::{Caller, TaskManager};
 use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore, MemoryWebhookQueue, MemoryWebhooks};
 use lambel_service::{
     Role,
@@ -24,6 +24,7 @@ use lambel_service::{
     operate::Operators,
     pace::Pace,
     ports::{ObjectKey, WebhookStore},
+    quality::Quality,
     supervise::Supervisors,
     tasks::Tasks,
     validate::Validator,
@@ -105,19 +106,20 @@ impl World {
             token_endpoint: None,
             version: "0".into(),
         };
-        Self {
-            tasks: lambel_http::tasks_app(
-                Tasks::new(store.clone(), objects.clone(), clock.clone()),
-                Webhooks::new(
-                    store.clone(),
-                    webhooks.clone(),
-                    deliveries.clone(),
-                    clock.clone(),
-                    TargetRules::default(),
-                ),
-                Pace::new(store.clone(), clock.clone()),
-                config,
+        let tasks = Tasks::new(store.clone(), objects.clone(), clock.clone());
+        let manager = TaskManager {
+            tasks: tasks.clone(),
+            quality: Quality::new(tasks, store.clone()),
+            webhooks: Webhooks::new(
+                store.clone(),
+                webhooks.clone(),
+                deliveries.clone(),
+                clock.clone(),
+                TargetRules::default(),
             ),
+        };
+        Self {
+            tasks: lambel_http::tasks_app(manager, Pace::new(store.clone(), clock.clone()), config),
             operators: lambel_http::operators_app(
                 operators.clone(),
                 Supervisors::new(store.clone(), clock.clone()),

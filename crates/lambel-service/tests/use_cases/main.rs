@@ -4,6 +4,7 @@
 
 mod imports;
 mod main_job;
+mod quality;
 mod recovery;
 mod rules;
 mod skills;

@@ -24,6 +24,7 @@ use lambel_service::{
     ports::{ObjectKey, Store},
     progress::Progress,
     publish::Publisher,
+    quality::Quality,
     repair::Repairer,
     skills::Estimator,
     survey::Surveyor,
@@ -39,6 +40,7 @@ pub(crate) struct World {
     pub(crate) messages: Arc<MemoryMessages>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) tasks: Tasks,
+    pub(crate) quality: Quality,
     pub(crate) operators: Operators,
     pub(crate) validator: Validator,
     pub(crate) opener: Opener,
@@ -65,12 +67,14 @@ impl World {
         let messages = Arc::new(MemoryMessages::default());
         let clock = Arc::new(ManualClock::new());
         let ids = AtomicU64::new(1);
+        // An id decides where walks through a task begin. The same ones each time, the same run each time.
+        let tasks = Tasks::new(store.clone(), objects.clone(), clock.clone()).with_ids(move || {
+            let n = ids.fetch_add(1, Ordering::Relaxed);
+            format!("019aa5a0-0000-7000-8000-{n:012}").parse().unwrap()
+        });
         Self {
-            // An id decides where walks through a task begin. The same ones each time, the same run each time.
-            tasks: Tasks::new(store.clone(), objects.clone(), clock.clone()).with_ids(move || {
-                let n = ids.fetch_add(1, Ordering::Relaxed);
-                format!("019aa5a0-0000-7000-8000-{n:012}").parse().unwrap()
-            }),
+            quality: Quality::new(tasks.clone(), store.clone()),
+            tasks,
             operators: Operators::new(store.clone(), objects.clone(), clock.clone()),
             validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             opener: Opener::new(store.clone(), objects.clone(), clock.clone()),
@@ -79,7 +83,7 @@ impl World {
             surveyor: Surveyor::new(store.clone(), objects.clone(), clock.clone()),
             repairer: Repairer::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             sweeper: Sweeper::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
-            estimator: Estimator::new(store.clone(), clock.clone()),
+            estimator: Estimator::new(store.clone(), store.clone(), clock.clone()),
             store,
             objects,
             messages,
