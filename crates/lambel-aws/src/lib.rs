@@ -1,5 +1,6 @@
 //! The ports of Lambel on AWS. Only this crate knows the SDK, and what AWS's events look like.
 
+mod datasets;
 pub mod dead_letters;
 pub mod deadline;
 pub mod dynamo;
@@ -12,6 +13,7 @@ mod messages;
 mod objects;
 mod settings;
 
+pub use datasets::AwsDatasets;
 pub use dynamo::{DynamoStore, Meter, Usage};
 pub use logging::start_logging;
 pub use messages::{Addresses, AwsMessages};

@@ -3,6 +3,7 @@
 //! Each case makes a task of its own, so the suite runs on tables that hold other things. Cases panic with what
 //! they found; [`run`] runs all of them.
 
+mod datasets;
 mod desks;
 
 use std::time::Duration;
@@ -18,6 +19,8 @@ use lambel_core::{
     subtask::{Abstention, Answer, Cast, Picture, Preview, Refusal},
 };
 use lambel_service::ports::{Announcement, CastError, Closing, FilePlace, Store, SweepMark, Trail};
+
+pub use datasets::datasets;
 
 /// Runs every case.
 pub async fn run(store: &dyn Store) {

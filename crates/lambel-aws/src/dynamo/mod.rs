@@ -6,10 +6,12 @@
 //! | `items` | the attributes of every kind of item, and their versions |
 //! | `client` | requests: paging, batches, transactions, conflicts, and what they cost |
 //! | `tasks`, `subtasks`, `watch` | the operations of the port |
+//! | `refs` | the branches and tags of data sets |
 
 mod client;
 pub mod items;
 mod keys;
+mod refs;
 mod subtasks;
 mod tasks;
 mod watch;
@@ -27,6 +29,7 @@ use lambel_service::ports::{
 };
 
 use client::Client;
+pub(crate) use refs::DynamoRefs;
 pub use client::{Meter, Usage};
 
 use crate::settings::Aws;
