@@ -101,7 +101,7 @@ impl World {
         let place = Place { bucket: "uploads".to_owned() };
         Self {
             committer: Committer::new(store.clone(), datasets.clone(), datasets.clone(), clock.clone(), place),
-            datasets,
+            datasets: datasets.clone(),
             tasks: lambel_http::tasks_app(
                 tasks.clone(),
                 Versions::new(tasks, datasets.clone(), datasets.clone()),
@@ -161,13 +161,17 @@ impl World {
         answer.json()["task"].as_str().unwrap().to_owned()
     }
 
-    /// Makes the versions that were asked for.
-    pub(crate) async fn commit(&self) {
+    /// Makes a version of a task's data set.
+    async fn commit(&self, task: &str) {
+        let path = format!("/api/tasks/{task}/dataset/commits");
+        let answer = self.send(alice(), Method::POST, &path, Some(json!({}))).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
         for request in self.datasets.take_requests() {
             self.committer.hear(&serde_json::to_string(&request).unwrap()).await.unwrap();
         }
     }
 
+    /// Uploads pictures, and makes a version of the data set with them.
     pub(crate) async fn upload(&self, task: &str, n: u32) {
         let files: Vec<_> = lambel_samples::numbered(n, 1).collect();
         let announced: Vec<_> = files
@@ -191,5 +195,6 @@ impl World {
                 .await
                 .unwrap();
         }
+        self.commit(task).await;
     }
 }
