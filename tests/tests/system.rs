@@ -20,5 +20,7 @@ mod rights;
 mod rules;
 #[path = "system/trust.rs"]
 mod trust;
+#[path = "system/versions.rs"]
+mod versions;
 #[path = "system/webhooks.rs"]
 mod webhooks;

@@ -1,5 +1,6 @@
 //! The ports of Lambel on AWS. Only this crate knows the SDK, and what AWS's events look like.
 
+mod datasets;
 pub mod dead_letters;
 pub mod deadline;
 pub mod dynamo;
@@ -13,6 +14,7 @@ mod objects;
 mod settings;
 mod webhook_queue;
 
+pub use datasets::AwsDatasets;
 pub use dynamo::{DynamoStore, DynamoWebhooks, Meter, Usage};
 pub use logging::start_logging;
 pub use messages::{Addresses, AwsMessages};

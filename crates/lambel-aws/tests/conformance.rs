@@ -1,6 +1,6 @@
 //! The tables on DynamoDB, held to the suite, on the local cloud.
 
-use lambel_aws::{Aws, DynamoStore, DynamoWebhooks, setting};
+use lambel_aws::{Aws, AwsDatasets, DynamoStore, DynamoWebhooks, setting};
 use lambel_memory::conformance;
 
 /// The name of something of the local cloud.
@@ -18,6 +18,7 @@ async fn dynamodb_conforms() {
     conformance::run(&store).await;
     conformance::run_imports(&store).await;
     conformance::quality::run(&store).await;
+    conformance::datasets(&AwsDatasets::new(&aws, store, name("dataset_bucket_name"))).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use lambel_aws::{events, inbox};
 use lambel_core::{
-    event::{CloudEvent, NewSubtasks, SubtaskEnded},
+    event::{CloudEvent, CommitRequest, NewSubtasks, SubtaskEnded, TaskChanged},
     webhook::{Delivery, DeliveryId},
 };
 use lambel_service::publish::Change;
@@ -59,6 +59,22 @@ fn webhooks() {
         let event: CloudEvent<serde_json::Value> = serde_json::from_str(&delivery.body).expect("an event");
         assert_eq!(delivery.id, DeliveryId::of(delivery.webhook, &event.id, event.time));
     }
+}
+
+#[test]
+fn commits() {
+    let bodies = bodies("sqs-commits.json");
+    let ended: CloudEvent<TaskChanged> = serde_json::from_str(&bodies[0]).expect("an event");
+    assert_eq!(serde_json::to_value(&ended).ok(), serde_json::from_str(&bodies[0]).ok(), "and nothing else");
+    let request: CommitRequest = serde_json::from_str(&bodies[1]).expect("a request");
+    assert_eq!(serde_json::to_value(&request).ok(), serde_json::from_str(&bodies[1]).ok(), "and nothing else");
+}
+
+#[test]
+fn moves_of_branches() {
+    let changes = events::changes(sample("stream-refs.json")).expect("changes");
+    let [Change::Branch { branch, moved, .. }] = &changes[..] else { panic!("one move: {changes:?}") };
+    assert_eq!((branch.as_str(), moved.seq, moved.from), ("live", 1, None));
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod routes;
 mod session;
 mod sign_in;
 mod upload;
+mod versions;
 mod webhooks;
 
 pub use client::Client;

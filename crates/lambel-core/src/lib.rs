@@ -20,6 +20,7 @@ pub mod standing;
 pub mod subtask;
 pub mod task;
 pub mod time;
+pub mod versions;
 pub mod webhook;
 
 pub use audience::{AccountName, Audience, TeamName};
@@ -34,3 +35,4 @@ pub use standing::Standing;
 pub use subtask::{Subtask, SubtaskState, Vote};
 pub use task::{Counts, CountsChange, Tally, Task, TaskState};
 pub use time::Timestamp;
+pub use versions::Versions;

@@ -6,6 +6,7 @@
 //! route under `/api` answers 401.
 
 mod answers;
+mod datasets;
 mod extract;
 mod imports;
 mod json;
@@ -28,8 +29,8 @@ use axum::{
 };
 use lambel_core::{api::PublicConfig, limits};
 use lambel_service::{
-    import::VoteImports, operate::Operators, pace::Pace, quality::Quality, supervise::Supervisors, tasks::Tasks,
-    webhooks::Webhooks,
+    dataset::Versions, import::VoteImports, operate::Operators, pace::Pace, quality::Quality, supervise::Supervisors,
+    tasks::Tasks, webhooks::Webhooks,
 };
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
@@ -45,16 +46,19 @@ pub struct TaskManager {
     pub tasks: Tasks,
     /// How operators work in a task.
     pub quality: Quality,
+    /// Versions of the labelled data set.
+    pub versions: Versions,
     /// Addresses that are told of events.
     pub webhooks: Webhooks,
 }
 
 /// The routes of `task-api`: those of the Task Manager, and everything that is open to everybody.
 pub fn tasks_app(manager: TaskManager, pace: Pace, config: PublicConfig) -> Router {
-    let TaskManager { tasks, quality, webhooks } = manager;
+    let TaskManager { tasks, quality, versions, webhooks } = manager;
     let api = Router::new()
         .merge(tasks::routes().merge(imports::task_routes()).split_for_parts().0.with_state(tasks))
         .merge(quality::routes().split_for_parts().0.with_state(quality))
+        .merge(datasets::routes().split_for_parts().0.with_state(versions))
         .merge(webhooks::routes().split_for_parts().0.with_state(webhooks));
     finish(keep_pace(api, pace).merge(pages::routes(config)))
 }
@@ -111,6 +115,7 @@ pub fn openapi() -> OpenApi {
         .merge(without_state(imports::task_routes().into_openapi()))
         .merge(without_state(imports::vote_routes().into_openapi()))
         .merge(without_state(quality::routes().into_openapi()))
+        .merge(without_state(datasets::routes().into_openapi()))
         .merge(without_state(operators::routes().into_openapi()))
         .merge(without_state(supervisors::routes().into_openapi()))
         .merge(without_state(webhooks::routes().into_openapi()));

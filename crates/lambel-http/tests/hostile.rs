@@ -59,8 +59,11 @@ fn bodies(task: &str) -> Vec<Good> {
             "/api/tasks",
             json!({
                 "name": "t", "labels": ["cat", "dog"], "instructions": "look", "expected_images": 5,
-                "policy": {"rule": "majority", "quorum": 2, "max_labels": 5, "max_abstentions": 3, "lease_seconds": 60,
-                    "pause_flagged": true},
+                "policy": {
+                    "rule": "majority", "quorum": 2, "max_labels": 5, "max_abstentions": 3, "lease_seconds": 60,
+                    "pause_flagged": true,
+                    "commit_every_decisions": 10, "commit_every_minutes": 60, "release_when": "complete",
+                },
                 "audience": {"everyone": false, "operators": ["anna"], "teams": ["birds"]},
             }),
         ),
@@ -114,6 +117,15 @@ fn bodies(task: &str) -> Vec<Good> {
         ),
         good(alice(), Method::POST, "/api/webhooks/{webhook}/redeliveries", json!({"cursor": CURSOR})),
         good(alice(), Method::PUT, "/api/tasks/{task}/operators/op-1/pause", json!({"reason": "asked for"})),
+        good(alice(), Method::POST, "/api/tasks/{task}/dataset/commits", json!({"message": "now"})),
+        good(
+            alice(),
+            Method::POST,
+            "/api/tasks/{task}/dataset/rollback",
+            json!({"version": "live", "branch": "live", "message": "back"}),
+        ),
+        good(alice(), Method::POST, "/api/tasks/{task}/dataset/tags", json!({"tag": "v1", "version": "live"})),
+        good(alice(), Method::POST, "/api/tasks/{task}/dataset/release", json!({"version": "live", "message": "good"})),
     ]
 }
 
@@ -512,8 +524,8 @@ async fn parameters_that_no_page_has_are_refused() {
         "cursor=18446744073709551616",
         &long,
     ];
-    let of_task =
-        ["images", "results", "audit", "operators"].map(|what| (alice(), format!("/api/tasks/{task}/{what}")));
+    let of_task = ["images", "results", "audit", "operators", "dataset/log"]
+        .map(|what| (alice(), format!("/api/tasks/{task}/{what}")));
     let of_all = [
         (alice(), "/api/tasks".to_owned()),
         (admin(), "/api/operators/op-1/audit".to_owned()),

@@ -3,6 +3,7 @@
 //! Each case makes a task of its own, so the suite runs on tables that hold other things. Cases panic with what
 //! they found; [`run`] runs all of them.
 
+mod datasets;
 mod desks;
 mod imports;
 pub mod quality;
@@ -25,6 +26,8 @@ use lambel_service::ports::{Announcement, CastError, Closing, FilePlace, Store, 
 pub use imports::run_imports;
 
 pub use webhooks::run_webhooks;
+
+pub use datasets::datasets;
 
 /// Runs every case.
 pub async fn run(store: &dyn Store) {

@@ -4,6 +4,7 @@
 //! [`faults`] puts failures in front of any ports.
 
 pub mod conformance;
+mod datasets;
 pub mod faults;
 mod store;
 mod webhooks;
@@ -27,6 +28,7 @@ use lambel_service::ports::{
     Clock, Fetched, Messages, ObjectKey, Objects, PresignedPut, Shelf, StoreError, StoreResult, Upload,
 };
 
+pub use datasets::MemoryDatasets;
 pub use store::MemoryStore;
 pub use webhooks::{MemoryWebhookQueue, MemoryWebhooks};
 

@@ -1,6 +1,6 @@
 //! The tables in memory, held to the suite.
 
-use lambel_memory::{MemoryStore, MemoryWebhooks, conformance};
+use lambel_memory::{MemoryDatasets, MemoryStore, MemoryWebhooks, conformance};
 
 #[tokio::test]
 async fn memory_conforms() {
@@ -12,4 +12,9 @@ async fn memory_conforms() {
 #[tokio::test]
 async fn webhooks_in_memory_conform() {
     conformance::run_webhooks(&MemoryWebhooks::default()).await;
+}
+
+#[tokio::test]
+async fn data_sets_in_memory_conform() {
+    conformance::datasets(&MemoryDatasets::default()).await;
 }

@@ -5,6 +5,8 @@ mod webhooks;
 
 mod quality;
 
+mod datasets;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -28,6 +30,8 @@ pub use webhooks::{
 };
 
 pub use quality::{OperatorFound, OperatorQuality, Paused, QualityStore, SharedQualityStore, TaskQuality};
+
+pub use datasets::{Answered, CommitQueue, Datasets, SharedCommitQueue, SharedDatasets};
 
 /// The world did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use lambda_http::{Error, Request, service_fn, tower::ServiceExt};
 use lambel_aws::{
-    Aws, DynamoStore, DynamoWebhooks, S3Objects, SqsWebhookQueue, gateway, setting, start_logging, target_rules,
+    Addresses, Aws, AwsDatasets, AwsMessages, DynamoStore, DynamoWebhooks, S3Objects, SqsWebhookQueue, gateway,
+    setting, start_logging, target_rules,
 };
 use lambel_core::api::PublicConfig;
 use lambel_http::TaskManager;
-use lambel_service::{pace::Pace, ports::SystemClock, quality::Quality, tasks::Tasks, webhooks::Webhooks};
+use lambel_service::{
+    dataset::Versions, pace::Pace, ports::SystemClock, quality::Quality, tasks::Tasks, webhooks::Webhooks,
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -17,6 +20,9 @@ async fn main() -> Result<(), Error> {
     let store = DynamoStore::new(&aws, setting("TASKS_TABLE")?, setting("SUBTASKS_TABLE")?);
     // No previews: they are shown to operators only.
     let objects = S3Objects::new(&aws, setting("UPLOADS_BUCKET")?, "");
+    let datasets = AwsDatasets::new(&aws, store.clone(), setting("DATASET_BUCKET")?);
+    let addresses = Addresses { commits_queue: setting("COMMITS_QUEUE_URL")?, ..Addresses::default() };
+    let queue = AwsMessages::new(&aws, addresses);
     store.warm_up().await;
     let config = PublicConfig {
         region: aws.region(),
@@ -36,8 +42,9 @@ async fn main() -> Result<(), Error> {
         target_rules(),
     );
     let tasks = Tasks::new(store.clone(), Arc::new(objects), clock);
+    let versions = Versions::new(tasks.clone(), Arc::new(datasets), Arc::new(queue));
     let quality = Quality::new(tasks.clone(), store);
-    let app = lambel_http::tasks_app(TaskManager { tasks, quality, webhooks }, pace, config);
+    let app = lambel_http::tasks_app(TaskManager { tasks, quality, versions, webhooks }, pace, config);
     lambda_http::run(service_fn(move |mut request: Request| {
         if let Some(caller) = gateway::caller(&request) {
             request.extensions_mut().insert(caller);

@@ -6,6 +6,8 @@
 
 pub(super) mod webhooks;
 
+mod refs;
+
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -21,6 +23,8 @@ use super::{
     client::{Item, number, string},
     keys,
 };
+pub(crate) use refs::read_logged;
+pub(super) use refs::{read_answered, read_move, read_tag, stored_answered, stored_move, stored_tag};
 
 /// The version of the shapes that this program writes.
 const VERSION: u32 = 1;

@@ -8,12 +8,14 @@
 //! | `tasks`, `subtasks`, `watch`, `imports` | the operations of the ports |
 //! | `webhooks` | the table of webhooks, and its port |
 //! | `quality` | those of the port of operators' quality |
+//! | `refs` | the branches and tags of data sets |
 
 mod client;
 mod imports;
 pub mod items;
 mod keys;
 mod quality;
+mod refs;
 mod subtasks;
 mod tasks;
 mod watch;
@@ -33,6 +35,7 @@ use lambel_service::ports::{
 
 use client::Client;
 pub use client::{Meter, Usage};
+pub(crate) use refs::DynamoRefs;
 pub use webhooks::DynamoWebhooks;
 
 use crate::settings::Aws;

@@ -76,6 +76,8 @@ pub(crate) enum Queue {
     Webhooks,
     /// Deliveries that webhook-sender itself failed at
     WebhookDeliveries,
+    /// Versions of data sets that dataset-committer gave up on
+    Commits,
     /// Decisions that event-publisher could not announce
     SubtasksStream,
     /// Ends of tasks that event-publisher could not announce
@@ -83,10 +85,11 @@ pub(crate) enum Queue {
 }
 
 impl Queue {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Uploads,
         Self::NewSubtasks,
         Self::TaskProgress,
+        Self::Commits,
         Self::Webhooks,
         Self::WebhookDeliveries,
         Self::SubtasksStream,
@@ -103,6 +106,7 @@ impl Queue {
             Self::NewSubtasks => "images are `preparing`, and nobody can claim them",
             Self::TaskProgress => "nothing is stuck: the next decision or the sweep looks at the task",
             Self::Webhooks | Self::WebhookDeliveries => "webhooks were not told of events; the records are right",
+            Self::Commits => "data sets lack a version; labels and votes are right",
             Self::SubtasksStream => "subscribers were not told of decisions; the records are right",
             Self::TasksStream => "subscribers were not told of the end of tasks; the records are right",
         }
@@ -117,6 +121,7 @@ impl Queue {
             Self::WebhookDeliveries => {
                 stack.dead_letters("WebhookDeliveriesDeadLettersUrl", Some("WebhookDeliveriesQueueUrl"))
             }
+            Self::Commits => stack.dead_letters("CommitsDeadLettersUrl", Some("CommitsQueueUrl")),
             Self::SubtasksStream => stack.dead_letters("SubtasksStreamDeadLettersUrl", None),
             Self::TasksStream => stack.dead_letters("TasksStreamDeadLettersUrl", None),
         }
@@ -133,6 +138,7 @@ impl Queue {
             Self::TaskProgress => dead.task_progress(&letter.body).await,
             Self::Webhooks => Ok(told_to_webhooks(&letter.body)),
             Self::WebhookDeliveries => Ok(delivered_to_webhook(&letter.body)),
+            Self::Commits => dead.commits(&letter.body).await,
             Self::SubtasksStream | Self::TasksStream => {
                 Ok(Prospect::Worthwhile("its records can be published again".to_owned()))
             }

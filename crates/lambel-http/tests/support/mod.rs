@@ -16,9 +16,12 @@ use lambel_core::{
     webhook::{Attempt, Delivery, DeliveryId, Outcome, Scope, TEST, target::TargetRules},
 };
 use lambel_http::{Caller, TaskManager};
-use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore, MemoryWebhookQueue, MemoryWebhooks};
+use lambel_memory::{
+    ManualClock, MemoryDatasets, MemoryMessages, MemoryObjects, MemoryStore, MemoryWebhookQueue, MemoryWebhooks,
+};
 use lambel_service::{
     Role,
+    dataset::{Committer, Place, Versions},
     import::VoteImports,
     open::Opener,
     operate::Operators,
@@ -47,6 +50,8 @@ pub(crate) struct World {
     pub(crate) deliveries: Arc<MemoryWebhookQueue>,
     validator: Validator,
     opener: Opener,
+    datasets: Arc<MemoryDatasets>,
+    committer: Committer,
 }
 
 pub(crate) struct Answer {
@@ -106,10 +111,13 @@ impl World {
             token_endpoint: None,
             version: "0".into(),
         };
+        let datasets = Arc::new(MemoryDatasets::default());
+        let place = Place { bucket: "uploads".to_owned() };
         let tasks = Tasks::new(store.clone(), objects.clone(), clock.clone());
         let manager = TaskManager {
             tasks: tasks.clone(),
-            quality: Quality::new(tasks, store.clone()),
+            quality: Quality::new(tasks.clone(), store.clone()),
+            versions: Versions::new(tasks, datasets.clone(), datasets.clone()),
             webhooks: Webhooks::new(
                 store.clone(),
                 webhooks.clone(),
@@ -119,6 +127,8 @@ impl World {
             ),
         };
         Self {
+            committer: Committer::new(store.clone(), datasets.clone(), datasets.clone(), clock.clone(), place),
+            datasets: datasets.clone(),
             tasks: lambel_http::tasks_app(manager, Pace::new(store.clone(), clock.clone()), config),
             operators: lambel_http::operators_app(
                 operators.clone(),
@@ -231,6 +241,17 @@ impl World {
         format!("/api/webhooks/{id}/deliveries")
     }
 
+    /// Makes a version of a task's data set.
+    async fn commit(&self, task: &str) {
+        let path = format!("/api/tasks/{task}/dataset/commits");
+        let answer = self.send(alice(), Method::POST, &path, Some(json!({}))).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+        for request in self.datasets.take_requests() {
+            self.committer.hear(&serde_json::to_string(&request).unwrap()).await.unwrap();
+        }
+    }
+
+    /// Uploads pictures, and makes a version of the data set with them.
     pub(crate) async fn upload(&self, task: &str, n: u32) {
         let files: Vec<_> = lambel_samples::numbered(n, 1).collect();
         let announced: Vec<_> = files
@@ -254,5 +275,6 @@ impl World {
                 .await
                 .unwrap();
         }
+        self.commit(task).await;
     }
 }
