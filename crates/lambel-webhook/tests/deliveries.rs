@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use lambel_core::{
     TaskId, TaskState,
+    event::CloudEvent,
     webhook::{
-        Outcome, Scope,
+        Delivery, Outcome, Scope, TEST, Webhook,
         schedule::{ATTEMPTS, LIFE, PATIENCE},
         target::TargetRules,
     },
@@ -229,6 +230,36 @@ async fn a_target_that_does_not_answer_holds_nobody_up() {
     let last = world.store.last_attempt(dead.id, &held[3].id).await.unwrap().unwrap();
     assert_eq!(last.outcome, Outcome::Dead);
     assert!(last.error.is_some_and(|error| error.contains("not tried")));
+}
+
+#[tokio::test]
+async fn a_change_of_a_webhook_counts_after_ten_seconds_at_the_latest() {
+    let target = FakeTarget::answering(&[&answer(200, "")]).await;
+    let world = World::new(LOCAL);
+    let webhook = world.webhook(all_tasks(), &target.url).await;
+    world.hear(&[complete(TaskId::random(), 1)]).await;
+    assert_eq!(world.queue.take().len(), 1);
+    let off = Webhook { disabled: Some((world.clock.now(), "by hand".to_owned())), rev: 2, ..webhook };
+    assert!(world.store.replace_webhook(&off).await.unwrap());
+    world.clock.pass(Duration::from_secs(10));
+    world.hear(&[complete(TaskId::random(), 2)]).await;
+    assert!(world.queue.take().is_empty());
+}
+
+#[tokio::test]
+async fn a_test_is_sent_once_also_to_a_webhook_that_is_disabled() {
+    let target = FakeTarget::answering(&[&answer(500, "")]).await;
+    let world = World::new(LOCAL);
+    let webhook = world.webhook(all_tasks(), &target.url).await;
+    let off = Webhook { disabled: Some((world.clock.now(), "by hand".to_owned())), rev: 2, ..webhook };
+    assert!(world.store.replace_webhook(&off).await.unwrap());
+    let event: CloudEvent<serde_json::Value> =
+        serde_json::from_str(&event(TEST, TaskState::Open, TaskId::random(), 1)).unwrap();
+    world.send(&[Delivery::new(&off, &event, "{}", world.clock.now())]).await;
+    assert_eq!(target.got().len(), 1);
+    assert!(world.queue.take().is_empty(), "it is not tried again");
+    assert_eq!(world.log(&off).await[0].outcome, Outcome::Dead);
+    assert_eq!(world.stored(&off).await, off, "and says nothing of how the target does");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Webhooks as clients see them.
 
 use axum::http::{Method, StatusCode};
-use lambel_core::webhook::{Attempt, Outcome, seconds, signature::Secret};
+use lambel_core::webhook::{Attempt, EventKind, Outcome, seconds, signature::Secret};
 use lambel_http::Caller;
 use lambel_service::{
     Role,
@@ -17,6 +17,13 @@ fn mallory() -> Option<Caller> {
 
 fn body() -> Value {
     json!({"url": "https://hooks.example.org/lambel", "kinds": ["task.complete"]})
+}
+
+#[test]
+fn the_document_has_the_kinds_of_events() {
+    let document = serde_json::to_value(lambel_http::openapi()).unwrap();
+    let kinds = &document["components"]["schemas"]["EventKind"]["enum"];
+    assert_eq!(kinds, &json!(EventKind::ALL.map(EventKind::as_str)));
 }
 
 #[tokio::test]
