@@ -1,6 +1,8 @@
 //! What the use cases need from the world. `lambel-aws` gives it by DynamoDB, S3, SQS and SNS, `lambel-memory`
 //! by maps under a lock; one conformance suite holds both to what is written here.
 
+mod batches;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -14,6 +16,8 @@ use lambel_core::{
     ring::{Stretch, first_place},
     subtask::{Cast, Refusal},
 };
+
+pub use batches::{Batches, Estimates, REVISED_AT_ONCE, Revised, Revision, SharedEstimates};
 
 /// The world did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -120,7 +124,7 @@ pub enum CastError {
 
 /// The tables. Reads are consistent unless the method says otherwise.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: Batches + Send + Sync {
     // Tasks.
 
     /// Writes a new task, with its places in its owner's list and in the list of active tasks, and the first
@@ -288,7 +292,7 @@ pub struct SkillMark {
     pub decided: u64,
     /// When a look began that has not ended; the beginning of time if there is none.
     pub begun: Timestamp,
-    /// The number of changes so far; 0 if it was never stored.
+    /// The number of changes so far; 0 if it was never stored. While a look is under way it is that look's number.
     pub rev: u64,
 }
 

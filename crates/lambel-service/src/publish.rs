@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Mutex};
 
-use lambel_core::{ClientId, LabelSet, Subtask, SubtaskState, Task, TaskId, TaskState, event::Event};
+use lambel_core::{
+    ClientId, LabelSet, Subtask, Task, TaskId, TaskState,
+    event::{Event, Was},
+};
 
 use crate::ports::{SharedMessages, SharedStore, StoreError, StoreResult};
 
@@ -14,8 +17,8 @@ const REMEMBERED: usize = 256;
 pub enum Change {
     /// Of a subtask.
     Subtask {
-        /// Its state before; none if the record is new.
-        before: Option<SubtaskState>,
+        /// What it was before; none if the record is new.
+        before: Option<Was>,
         /// What it has become.
         after: Box<Subtask>,
     },

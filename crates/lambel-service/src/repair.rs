@@ -12,7 +12,8 @@ use crate::{
         CLOSED_AT_ONCE, Clock, Closing, Messages, ObjectKey, SharedClock, SharedMessages, SharedObjects, SharedStore,
         Store,
     },
-    progress::advance,
+    progress::{Advance, advance},
+    skills::{Estimator, Finished},
     survey::{Finding, Report, Walk},
 };
 
@@ -72,7 +73,15 @@ impl Repairer {
             steps.push(Step::Corrected { change });
         }
         // Also where the survey did not say so: what was mended may have been what was missing.
-        if advance(&*self.store, &*self.clock, task.id).await?.is_some() {
+        let completed = match advance(&*self.store, &*self.clock, task.id).await? {
+            Advance::Nothing => false,
+            Advance::Completed(_) => true,
+            Advance::WantsBatch => {
+                let estimator = Estimator::new(self.store.clone(), self.clock.clone());
+                estimator.finish(task.id).await? == Finished::Completed
+            }
+        };
+        if completed {
             steps.push(Step::Completed);
         }
         Ok(steps)

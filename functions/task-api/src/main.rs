@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lambda_http::{Error, Request, service_fn, tower::ServiceExt};
-use lambel_aws::{Aws, DynamoStore, S3Objects, gateway, setting, start_logging};
+use lambel_aws::{Addresses, Aws, AwsMessages, DynamoStore, S3Objects, gateway, setting, start_logging};
 use lambel_core::api::PublicConfig;
 use lambel_service::{pace::Pace, ports::SystemClock, tasks::Tasks};
 
@@ -25,7 +25,10 @@ async fn main() -> Result<(), Error> {
     };
     let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
     let pace = Pace::new(store.clone(), clock.clone());
-    let app = lambel_http::tasks_app(Tasks::new(store, Arc::new(objects), clock), pace, config);
+    let addresses = Addresses { estimates_queue: setting("ESTIMATES_QUEUE_URL")?, ..Addresses::default() };
+    let estimates = Arc::new(AwsMessages::new(&aws, addresses));
+    let tasks = Tasks::new(store, Arc::new(objects), clock).with_estimates(estimates);
+    let app = lambel_http::tasks_app(tasks, pace, config);
     lambda_http::run(service_fn(move |mut request: Request| {
         if let Some(caller) = gateway::caller(&request) {
             request.extensions_mut().insert(caller);

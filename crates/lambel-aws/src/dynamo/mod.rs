@@ -5,8 +5,9 @@
 //! | `keys` | the keys of every kind of item |
 //! | `items` | the attributes of every kind of item, and their versions |
 //! | `client` | requests: paging, batches, transactions, conflicts, and what they cost |
-//! | `tasks`, `subtasks`, `watch` | the operations of the port |
+//! | `tasks`, `subtasks`, `batches`, `watch` | the operations of the port |
 
+mod batches;
 mod client;
 pub mod items;
 mod keys;
@@ -81,7 +82,7 @@ impl Store for DynamoStore {
     }
 
     async fn replace_task(&self, task: &Task, entry: &AuditEntry) -> StoreResult<bool> {
-        self.replace_task_item(task, entry).await
+        self.replace_task_item(task, entry, None).await
     }
 
     async fn tally(&self, task: &Task) -> StoreResult<Tally> {

@@ -14,7 +14,7 @@ use lambel_core::{
         AnnounceFiles, Claim, ClaimAnswer, CreateTask, FileAnnouncement, Grant, PolicyFields, SealTask, SubmitVotes,
         SubmittedVote, TaskView, VoteOutcome,
     },
-    event::Event,
+    event::{Event, LastBatchWanted},
 };
 use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore};
 use lambel_service::{
@@ -67,15 +67,17 @@ impl World {
         let ids = AtomicU64::new(1);
         Self {
             // An id decides where walks through a task begin. The same ones each time, the same run each time.
-            tasks: Tasks::new(store.clone(), objects.clone(), clock.clone()).with_ids(move || {
-                let n = ids.fetch_add(1, Ordering::Relaxed);
-                format!("019aa5a0-0000-7000-8000-{n:012}").parse().unwrap()
-            }),
+            tasks: Tasks::new(store.clone(), objects.clone(), clock.clone())
+                .with_ids(move || {
+                    let n = ids.fetch_add(1, Ordering::Relaxed);
+                    format!("019aa5a0-0000-7000-8000-{n:012}").parse().unwrap()
+                })
+                .with_estimates(messages.clone()),
             operators: Operators::new(store.clone(), objects.clone(), clock.clone()),
             validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             opener: Opener::new(store.clone(), objects.clone(), clock.clone()),
             publisher: Publisher::new(store.clone(), messages.clone()),
-            progress: Progress::new(store.clone(), clock.clone()),
+            progress: Progress::new(store.clone(), clock.clone(), messages.clone()),
             surveyor: Surveyor::new(store.clone(), objects.clone(), clock.clone()),
             repairer: Repairer::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             sweeper: Sweeper::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
@@ -125,13 +127,14 @@ impl World {
         }
     }
 
-    /// Lets the outbox and the task manager's ear do their work; returns what was announced.
+    /// Lets the outbox and the task manager's ear do their work, and makes last batches that are asked for; returns
+    /// what was announced.
     pub(crate) async fn news(&self) -> Vec<Event> {
         let mut all = Vec::new();
         loop {
             self.publisher.publish(&self.store.take_stream()).await.unwrap();
             let events = self.messages.take_events();
-            if events.is_empty() {
+            if events.is_empty() && self.last_batches().await == 0 {
                 return all;
             }
             let bodies: Vec<_> =
@@ -140,6 +143,16 @@ impl World {
             assert!(self.progress.hear(&bodies).await.is_empty());
             all.extend(events);
         }
+    }
+
+    /// Makes the last batches that are asked for, and says how many messages those were.
+    pub(crate) async fn last_batches(&self) -> usize {
+        let wanted = self.messages.take_estimates();
+        let bodies = wanted.iter().map(|task| serde_json::to_string(&LastBatchWanted { task: *task }).unwrap());
+        let bodies: Vec<String> = bodies.collect();
+        let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+        assert!(self.estimator.hear(&bodies).await.is_empty());
+        bodies.len()
     }
 
     pub(crate) async fn sweep(&self) -> Swept {
