@@ -134,7 +134,7 @@ async fn an_image_that_is_not_sure_opens_again_and_takes_another_vote() {
     let world = World::new();
     // One who is known and one who is not: that is less than is asked for.
     let unsure = |task: &Task| voted(task, 100, &[(0, true), (9, true)]).decided(true);
-    let task = task_of(&world, 0.99, |task| forty(task).into_iter().chain([unsure(task)]).collect()).await;
+    let task = task_of(&world, 0.999, |task| forty(task).into_iter().chain([unsure(task)]).collect()).await;
     let image = unsure(&task).image;
     // Somebody has voted late: now it counts.
     let late = Vote { at: Timestamp::from_millis(5), ..unsure(&task).record.votes[&operator_id(0)] };
@@ -276,7 +276,7 @@ async fn while_a_task_goes_on_nothing_is_reviewed_before_the_operators_are_known
 #[tokio::test]
 async fn a_crowd_with_one_who_guesses_comes_to_its_end() {
     let world = World::new();
-    let task = world.create(adaptive(0.99)).await.task;
+    let task = world.create(adaptive(0.999)).await.task;
     world.upload(task, &pictures(60)).await;
     world.seal(task, 60).await;
     let said = |who: usize, image: ImageId| match who {
