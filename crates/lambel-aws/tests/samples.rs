@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use lambel_aws::{events, inbox};
-use lambel_core::event::{CloudEvent, NewSubtasks, SubtaskEnded};
+use lambel_core::event::{CloudEvent, LastBatchWanted, NewSubtasks, SubtaskEnded};
 use lambel_service::publish::Change;
 use serde::de::DeserializeOwned;
 
@@ -40,6 +40,14 @@ fn task_progress() {
     for body in bodies("sqs-task-progress.json") {
         let event: CloudEvent<SubtaskEnded> = serde_json::from_str(&body).expect("an event");
         assert_eq!(serde_json::to_value(&event).ok(), serde_json::from_str(&body).ok(), "and nothing else");
+    }
+}
+
+#[test]
+fn estimates() {
+    for body in bodies("sqs-estimates.json") {
+        let wanted: LastBatchWanted = serde_json::from_str(&body).expect("a message");
+        assert_eq!(serde_json::to_value(wanted).ok(), serde_json::from_str(&body).ok(), "and nothing else");
     }
 }
 

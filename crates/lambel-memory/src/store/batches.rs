@@ -12,6 +12,25 @@ impl Tables {
     fn is_held(&self, task: TaskId, mark: u64) -> bool {
         self.skill_marks.get(&task).map_or(0, |stored| stored.rev) == mark
     }
+
+    fn revise(&mut self, task: TaskId, revisions: &[Revision]) -> Vec<bool> {
+        let mut done = Vec::with_capacity(revisions.len());
+        let mut change = CountsChange::default();
+        for Revision { seen, after } in revisions {
+            let current = self.subtasks.get(&(task, seen.image));
+            let is_same = current.is_some_and(|current| current.rev == seen.rev);
+            done.push(is_same);
+            if is_same {
+                change.revise(seen, after);
+                self.put_subtask(after.clone());
+            }
+        }
+        if done.contains(&true) {
+            let tally = self.tallies.entry(task).or_default();
+            *tally = Tally { counts: tally.counts.changed_by(&change), changes: tally.changes + 1 };
+        }
+        done
+    }
 }
 
 #[async_trait]
@@ -23,22 +42,7 @@ impl Batches for MemoryStore {
         if !goes_on || !tables.is_held(task.id, mark) {
             return Ok(Revised::Stopped);
         }
-        let mut done = Vec::with_capacity(revisions.len());
-        let mut change = CountsChange::default();
-        for Revision { seen, after } in revisions {
-            let current = tables.subtasks.get(&(task.id, seen.image));
-            let is_same = current.is_some_and(|current| current.rev == seen.rev);
-            done.push(is_same);
-            if is_same {
-                change.revise(seen, after);
-                tables.put_subtask(after.clone());
-            }
-        }
-        if done.contains(&true) {
-            let tally = tables.tallies.entry(task.id).or_default();
-            *tally = Tally { counts: tally.counts.changed_by(&change), changes: tally.changes + 1 };
-        }
-        Ok(Revised::Done(done))
+        Ok(Revised::Done(tables.revise(task.id, revisions)))
     }
 
     async fn complete_by(&self, task: &Task, entry: &AuditEntry, mark: &SkillMark) -> StoreResult<bool> {
