@@ -69,6 +69,7 @@ impl Stack {
         let addresses = Addresses {
             uploads_queue: self.output("UploadsQueueUrl")?,
             new_subtasks_queue: self.output("NewSubtasksQueueUrl")?,
+            estimates_queue: self.output("EstimatesQueueUrl")?,
             subtask_topic: self.output("SubtaskCompletedTopicArn")?,
             task_topic: self.output("TaskCompletedTopicArn")?,
         };
