@@ -105,6 +105,9 @@ pub(crate) struct Pause {
 /// The key of a vote.
 pub(crate) type VoteKey = (TaskId, ImageId, OperatorId);
 
+/// What has become of a record and is to be announced, by the number of the change: its state, and its label.
+type News = BTreeMap<u64, (SubtaskState, Option<String>)>;
+
 #[derive(Default)]
 pub(crate) struct Model {
     /// Steps of the scheduler so far.
@@ -128,8 +131,8 @@ pub(crate) struct Model {
     failed_claims: BTreeMap<OperatorId, u64>,
     /// The ids under which something was announced, by what it is about.
     announced: BTreeMap<(TaskId, Option<ImageId>), BTreeSet<String>>,
-    /// What is to be announced of each image, by the number of the change: its state, and its label.
-    news: BTreeMap<(TaskId, ImageId), BTreeMap<u64, (SubtaskState, Option<String>)>>,
+    /// What is to be announced of each image.
+    news: BTreeMap<(TaskId, ImageId), News>,
     /// Late votes that count since their image was opened again.
     moved: BTreeSet<VoteKey>,
     /// What was uploaded, and so must be recorded.
