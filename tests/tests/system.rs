@@ -1,5 +1,7 @@
 //! The whole system on the local cloud, as clients and operators see it.
 
+#[path = "system/batches.rs"]
+mod batches;
 #[path = "system/cli.rs"]
 mod cli;
 #[path = "system/dataset.rs"]

@@ -1,7 +1,7 @@
 //! What AWS's events look like, read into what the use cases take.
 
 use aws_lambda_events::dynamodb;
-use lambel_core::{SubtaskState, TaskState};
+use lambel_core::{SubtaskState, TaskState, event::Was};
 use lambel_service::{
     ports::{ObjectKey, StoreError, StoreResult},
     publish::Change,
@@ -75,7 +75,8 @@ fn change(record: dynamodb::StreamRecord) -> StoreResult<Option<Change>> {
     let text = |item: &std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>, name: &str| {
         Some(item.get(name)?.as_s().ok()?.clone())
     };
-    let before: std::collections::HashMap<_, _> = record.old_image.into();
+    let before: std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue> = record.old_image.into();
+    let decided_rev = before.get("decided_rev").and_then(|number| number.as_n().ok()?.parse().ok());
     let before = text(&before, "state");
     let named = |name: &str| serde_json::Value::String(name.to_owned());
     let unreadable = |error: serde_json::Error| StoreError::Failed(format!("stream record cannot be read: {error}"));
@@ -90,8 +91,9 @@ fn change(record: dynamodb::StreamRecord) -> StoreResult<Option<Change>> {
             Ok(Some(Change::Task { before, after: Box::new(items::read_task(after)?) }))
         }
         (_, true) => {
-            let before: Option<SubtaskState> =
+            let state: Option<SubtaskState> =
                 before.map(|name| serde_json::from_value(named(&name))).transpose().map_err(unreadable)?;
+            let before = state.map(|state| Was { state, decided_rev });
             Ok(Some(Change::Subtask { before, after: Box::new(items::read_subtask(after)?) }))
         }
         // Counters, lists, files, operators' records: no news in them.

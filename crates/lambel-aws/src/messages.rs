@@ -6,8 +6,11 @@ use async_trait::async_trait;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures::{StreamExt, TryStreamExt, stream};
-use lambel_core::event::{CommitRequest, Event, NewSubtasks};
-use lambel_service::ports::{CommitQueue, Messages, ObjectKey, StoreError, StoreResult};
+use lambel_core::{
+    TaskId,
+    event::{CommitRequest, Event, LastBatchWanted, NewSubtasks},
+};
+use lambel_service::ports::{CommitQueue, Estimates, Messages, ObjectKey, StoreError, StoreResult};
 
 use crate::{errors::sort, settings::Aws};
 
@@ -33,6 +36,8 @@ pub struct Addresses {
     pub uploads_queue: String,
     /// The address of the queue `new-subtasks`.
     pub new_subtasks_queue: String,
+    /// The address of the queue `estimates`.
+    pub estimates_queue: String,
     /// The ARN of the topic `subtask-completed`.
     pub subtask_topic: String,
     /// The ARN of the topic `task-completed`.
@@ -82,6 +87,17 @@ fn entry(place: usize, event: &Event) -> StoreResult<(usize, PublishBatchRequest
         .build()
         .map_err(|error| failed(&error))?;
     Ok((length, entry))
+}
+
+#[async_trait]
+impl Estimates for AwsMessages {
+    async fn ask(&self, task: TaskId) -> StoreResult<()> {
+        let body = serde_json::to_string(&LastBatchWanted { task });
+        let body = body.map_err(|error| StoreError::Failed(error.to_string()))?;
+        let request = self.sqs.send_message().queue_url(&self.addresses.estimates_queue).message_body(body);
+        request.send().await.map_err(|error| sort("SendMessage", error))?;
+        Ok(())
+    }
 }
 
 #[async_trait]

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use lambel_aws::{events, inbox};
 use lambel_core::{
-    event::{CloudEvent, CommitRequest, NewSubtasks, SubtaskEnded, TaskChanged},
+    event::{CloudEvent, CommitRequest, LastBatchWanted, NewSubtasks, SubtaskEnded, TaskChanged},
     webhook::{Delivery, DeliveryId},
 };
 use lambel_service::publish::Change;
@@ -75,6 +75,14 @@ fn moves_of_branches() {
     let changes = events::changes(sample("stream-refs.json")).expect("changes");
     let [Change::Branch { branch, moved, .. }] = &changes[..] else { panic!("one move: {changes:?}") };
     assert_eq!((branch.as_str(), moved.seq, moved.from), ("live", 1, None));
+}
+
+#[test]
+fn estimates() {
+    for body in bodies("sqs-estimates.json") {
+        let wanted: LastBatchWanted = serde_json::from_str(&body).expect("a message");
+        assert_eq!(serde_json::to_value(wanted).ok(), serde_json::from_str(&body).ok(), "and nothing else");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{
     AccountName, AuditEntry, ImageId, ImportName, Label, OperatorId, TaskId, TeamName, Timestamp,
     consensus::{Confidence, Dispute, Phase},
     limits,
-    subtask::{Abstention, Refusal, SubtaskState},
+    subtask::{Abstention, DecidedBy, Refusal, SubtaskState},
     task::TaskState,
 };
 
@@ -483,6 +483,11 @@ pub struct ImageStatus {
     /// Why it is disputed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispute: Option<Dispute>,
+    /// Who decided it. With `votes` the label and how sure it is follow from the votes that are shown. With `batch`
+    /// they follow from all votes of the task together, looked at by an `adaptive` task from time to time and at its
+    /// end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<DecidedBy>,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,

@@ -69,14 +69,37 @@ pub struct CloudEvent<T> {
     pub data: T,
 }
 
-/// A subtask has reached its final state.
+/// What a record was before a change, as far as that decides what is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Was {
+    /// Its state.
+    pub state: SubtaskState,
+    /// The number of its decision.
+    pub decided_rev: Option<u64>,
+}
+
+impl Was {
+    /// What a record is, for the change that comes next.
+    pub fn of(subtask: &Subtask) -> Self {
+        Self { state: subtask.state, decided_rev: subtask.decided_rev }
+    }
+}
+
+/// The body of a message on the queue `estimates`: everything of this task is decided, and its last batch is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastBatchWanted {
+    /// The task.
+    pub task: TaskId,
+}
+
+/// A subtask has reached its final state, or was opened again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SubtaskEnded {
     /// The task.
     pub task: TaskId,
     /// The image.
     pub image: ImageId,
-    /// How it ended: `complete`, `disputed` or `rejected`.
+    /// How it ended: `complete`, `disputed` or `rejected`; `open` if it was opened again.
     pub state: SubtaskState,
     /// Its label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,7 +113,7 @@ pub struct SubtaskEnded {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
-    /// How many votes it took.
+    /// How many votes it has taken.
     pub votes: u64,
 }
 
@@ -141,21 +164,18 @@ pub enum Event {
 }
 
 impl Event {
-    /// The event of a subtask's change, if it is one that is announced: it was not final and is now.
-    /// `before` is none if the record is new.
-    pub fn of_subtask(
-        before: Option<SubtaskState>,
-        after: &Subtask,
-        owner: &ClientId,
-        labels: &LabelSet,
-    ) -> Option<Self> {
-        if !after.state.is_final() || before.is_some_and(SubtaskState::is_final) {
-            return None;
-        }
-        let kind = match after.state {
-            SubtaskState::Rejected => "subtask.rejected",
-            SubtaskState::Disputed => "subtask.disputed",
-            _ => "subtask.complete",
+    /// The event of a subtask's change, if it is one that is announced: it was not final and is now, it was decided
+    /// again, or it was decided and is open. `before` is none if the record is new.
+    pub fn of_subtask(before: Option<Was>, after: &Subtask, owner: &ClientId, labels: &LabelSet) -> Option<Self> {
+        let before = before.filter(|before| before.state.is_final());
+        let kind = match (after.state, before) {
+            // A late vote, for instance.
+            (_, Some(before)) if before == Was::of(after) => return None,
+            (SubtaskState::Rejected, None) => "subtask.rejected",
+            (SubtaskState::Disputed, _) => "subtask.disputed",
+            (SubtaskState::Complete, _) => "subtask.complete",
+            (SubtaskState::Open, Some(_)) => "subtask.reopened",
+            _ => return None,
         };
         let data = SubtaskEnded {
             task: after.task,
@@ -168,7 +188,7 @@ impl Event {
             votes: after.votes.len() as u64,
         };
         let id = format!("{}/{}/{}", after.task, after.image, after.decided_rev.unwrap_or(after.rev));
-        let time = after.decided_at.unwrap_or(after.created_at);
+        let time = after.decided_at.or(after.reopened_at).unwrap_or(after.created_at);
         let subject = Some(after.image.to_string());
         let attributes = Attributes { task: after.task, owner: owner.clone(), kind };
         Some(Self::Subtask(attributes, CloudEvent::new(kind, after.task, id, time, subject, data)))
@@ -255,6 +275,10 @@ mod tests {
         Subtask::preparing(task, ImageId::MIN, 1, picture, Preview::NotNeeded, Timestamp::from_millis(1))
     }
 
+    fn was(state: SubtaskState) -> Option<Was> {
+        Some(Was { state, decided_rev: None })
+    }
+
     #[test]
     fn only_the_step_into_a_final_state_is_announced() {
         let owner = "client".parse().unwrap();
@@ -262,10 +286,10 @@ mod tests {
         let mut s = subtask();
         assert_eq!(Event::of_subtask(None, &s, &owner, &labels), None);
         s.open(None);
-        assert_eq!(Event::of_subtask(Some(SubtaskState::Preparing), &s, &owner, &labels), None);
+        assert_eq!(Event::of_subtask(was(SubtaskState::Preparing), &s, &owner, &labels), None);
         let decision = Decision { label: Some(LabelIndex(1)), confidence: Confidence::new(1.0), dispute: None };
         s.close(decision, Timestamp::from_millis(2));
-        let event = Event::of_subtask(Some(SubtaskState::Open), &s, &owner, &labels).unwrap();
+        let event = Event::of_subtask(was(SubtaskState::Open), &s, &owner, &labels).unwrap();
         assert_eq!(event.id(), format!("{}/{}/2", s.task, s.image));
         assert_eq!(event.attributes().kind, "subtask.complete");
         let body: serde_json::Value = serde_json::from_str(&event.body().unwrap()).unwrap();
@@ -280,8 +304,39 @@ mod tests {
         };
         s.cast(&"late".parse().unwrap(), vote, true, &Policy::default(), 2).unwrap();
         assert_eq!(s.rev, 3);
-        assert_eq!(Event::of_subtask(Some(SubtaskState::Complete), &s, &owner, &labels), None);
+        let decided = Some(Was { state: SubtaskState::Complete, decided_rev: Some(2) });
+        assert_eq!(Event::of_subtask(decided, &s, &owner, &labels), None);
         assert_eq!(Event::of_subtask(None, &s, &owner, &labels).unwrap().id(), event.id());
+    }
+
+    #[test]
+    fn what_a_batch_decides_or_opens_again_is_announced_under_ids_of_its_own() {
+        let owner = "client".parse().unwrap();
+        let labels = LabelSet::parse(&["cat", "dog"]).unwrap();
+        let mut s = subtask();
+        s.open(None);
+        let decision = Decision { label: Some(LabelIndex(1)), confidence: Confidence::new(1.0), dispute: None };
+        s.close(decision, Timestamp::from_millis(2));
+        let first = Event::of_subtask(was(SubtaskState::Open), &s, &owner, &labels).unwrap();
+        let before = Was::of(&s);
+        s.revise(Decision { label: Some(LabelIndex(0)), ..decision }, Timestamp::from_millis(3));
+        let second = Event::of_subtask(Some(before), &s, &owner, &labels).unwrap();
+        assert_eq!(
+            (second.attributes().kind, second.id()),
+            ("subtask.complete", &*format!("{}/{}/3", s.task, s.image))
+        );
+        assert_ne!(second.id(), first.id());
+        let before = Was::of(&s);
+        assert!(s.reopen(&Policy::default(), |_| None, Timestamp::from_millis(4)));
+        let third = Event::of_subtask(Some(before), &s, &owner, &labels).unwrap();
+        assert_eq!((third.attributes().kind, third.id()), ("subtask.reopened", &*format!("{}/{}/4", s.task, s.image)));
+        let body: serde_json::Value = serde_json::from_str(&third.body().unwrap()).unwrap();
+        assert_eq!((&body["data"]["state"], &body["data"]["label"]), (&"open".into(), &serde_json::Value::Null));
+        assert_eq!(body["time"], "1970-01-01T00:00:00.004Z");
+        // What happens to it afterwards is no news until it is decided.
+        let before = Was::of(&s);
+        s.lease(&"op".parse().unwrap(), Timestamp::from_millis(9), Timestamp::from_millis(5));
+        assert_eq!(Event::of_subtask(Some(before), &s, &owner, &labels), None);
     }
 
     #[test]

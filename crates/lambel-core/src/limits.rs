@@ -90,6 +90,8 @@ pub const UPLOAD_URL_SECONDS: u32 = 900;
 pub const IMAGE_URL_GRACE_SECONDS: u32 = 60;
 /// Names of one image in a list of images. Results have a row for each name.
 pub const NAMES_PER_IMAGE: usize = 100;
+/// How often a batch opens a decided image again.
+pub const REOPENINGS: u32 = 3;
 /// Rows on one page of a list.
 pub const PAGE_ROWS: u32 = 1_000;
 /// A page of a list whose size is not said.

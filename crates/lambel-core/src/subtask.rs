@@ -1,13 +1,18 @@
 //! The subtask: the duty of labelling one image of one task, and every change that can happen to it.
 //!
 //! ```text
-//! preparing ──▶ open ──▶ complete
-//!     │            └───▶ disputed
+//! preparing ──▶ open ◀──▶ complete
+//!     │            ◀──▶ disputed
 //!     └───▶ rejected    (no picture, mostly from the start: decided before anybody saw it)
 //! ```
 //!
+//! Votes lead from open to a decision. A [batch](batch) over all votes of a task may decide too, decide again, and
+//! lead back.
+//!
 //! Each change raises `rev` by one. Adapters apply a change with a condition on the `rev` they saw, or on a
 //! condition that implies the same outcome; these functions say what the outcome is.
+
+pub mod batch;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +21,7 @@ use utoipa::ToSchema;
 
 use crate::{
     ImageId, LabelIndex, OperatorId, Policy, TaskId, Timestamp,
-    consensus::{Decision, Earned, Verdict},
+    consensus::{Decision, Dispute, Earned, Verdict},
 };
 
 /// The votes of a subtask: one for each operator.
@@ -151,6 +156,27 @@ pub struct Refusal {
     pub detail: String,
 }
 
+/// Who made a decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecidedBy {
+    /// The votes of the image, by the task's rule: the decision follows from the record alone.
+    #[default]
+    Votes,
+    /// A batch over all votes of the task: it follows from these together.
+    Batch,
+}
+
+impl DecidedBy {
+    /// The name as it is written in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Votes => "votes",
+            Self::Batch => "batch",
+        }
+    }
+}
+
 /// The record of one image of one task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subtask {
@@ -176,6 +202,8 @@ pub struct Subtask {
     pub leases: BTreeMap<OperatorId, Timestamp>,
     /// The decision, once there is one.
     pub decision: Option<Decision>,
+    /// Who made it, if there is one.
+    pub decided_by: DecidedBy,
     /// Why the image was rejected, if it was.
     pub refusal: Option<Refusal>,
     /// When the record was made.
@@ -185,6 +213,12 @@ pub struct Subtask {
     /// What `rev` was when it was decided: late votes raise `rev` further, and the news of the decision goes by this.
     /// None while it is not decided, and where nobody can vote.
     pub decided_rev: Option<u64>,
+    /// How often a batch has opened it again.
+    pub reopenings: u32,
+    /// When a batch has last opened it again.
+    pub reopened_at: Option<Timestamp>,
+    /// Votes with a label under which its votes do not decide it, since it was opened again; 0 if it never was.
+    pub floor: u32,
 }
 
 /// What became of a vote.
@@ -238,10 +272,14 @@ impl Subtask {
             late: Votes::new(),
             leases: BTreeMap::new(),
             decision: None,
+            decided_by: DecidedBy::Votes,
             refusal: None,
             created_at: now,
             decided_at: None,
             decided_rev: None,
+            reopenings: 0,
+            reopened_at: None,
+            floor: 0,
         }
     }
 
@@ -289,9 +327,35 @@ impl Subtask {
         true
     }
 
-    /// What the policy says of its votes.
+    /// What the policy says of its votes. Opened again, it asks for more of them until it has its floor; abstentions
+    /// end it all the same.
     pub fn judge(&self, policy: &Policy, labels: usize) -> Verdict {
-        policy.judge(labels, &self.votes)
+        let verdict = policy.judge(labels, &self.votes);
+        let missing = self.floor.saturating_sub(self.labelled());
+        match verdict {
+            _ if missing == 0 => verdict,
+            Verdict::Undecided { wanted } => Verdict::Undecided { wanted: wanted.max(missing) },
+            Verdict::Decided(decision) if self.abstained() >= policy.max_abstentions => {
+                Verdict::Decided(Decision { dispute: Some(Dispute::Abstentions), ..decision })
+            }
+            Verdict::Decided(_) => Verdict::Undecided { wanted: missing },
+        }
+    }
+
+    /// Votes with a label that count.
+    pub fn labelled(&self) -> u32 {
+        let labelled = self.votes.values().filter(|vote| vote.answer.label().is_some()).count();
+        u32::try_from(labelled).unwrap_or(u32::MAX)
+    }
+
+    /// Abstentions that count.
+    fn abstained(&self) -> u32 {
+        u32::try_from(self.votes.len()).unwrap_or(u32::MAX).saturating_sub(self.labelled())
+    }
+
+    /// Whether an operator has voted on it, in time or late.
+    pub fn has_vote_of(&self, operator: &OperatorId) -> bool {
+        self.votes.contains_key(operator) || self.late.contains_key(operator)
     }
 
     /// How many more leases it can take: what the rule wants, less the leases that are live.
@@ -313,7 +377,7 @@ impl Subtask {
         if self.state != SubtaskState::Open {
             return Err(Unavailable::NotOpen);
         }
-        if self.votes.contains_key(operator) {
+        if self.has_vote_of(operator) {
             return Err(Unavailable::Voted);
         }
         if self.live_lease(operator, now).is_none() && self.free_slots(policy, labels, now) == 0 {
@@ -400,6 +464,7 @@ impl Subtask {
     pub fn close(&mut self, decision: Decision, now: Timestamp) {
         self.state = if decision.dispute.is_some() { SubtaskState::Disputed } else { SubtaskState::Complete };
         self.decision = Some(decision);
+        self.decided_by = DecidedBy::Votes;
         self.decided_at = Some(now);
         self.rev += 1;
         self.decided_rev = Some(self.rev);
@@ -407,133 +472,5 @@ impl Subtask {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::api::PolicyFields;
-
-    const LABELS: usize = 3;
-
-    fn subtask() -> Subtask {
-        let picture = Picture { media_type: "image/png".into(), width: 1, height: 1 };
-        let mut subtask = Subtask::preparing(
-            TaskId::random(),
-            ImageId::of(b"x"),
-            1,
-            picture,
-            Preview::NotNeeded,
-            Timestamp::default(),
-        );
-        assert!(subtask.open(None));
-        subtask
-    }
-
-    fn policy() -> Policy {
-        Policy::parse(&PolicyFields { quorum: Some(2), ..PolicyFields::default() }).unwrap()
-    }
-
-    fn op(n: usize) -> OperatorId {
-        format!("op-{n}").parse().unwrap()
-    }
-
-    fn label(label: u16) -> Vote {
-        let at = Timestamp::from_millis(1);
-        Vote { answer: Answer::Label(LabelIndex(label)), at, elapsed_ms: None, earned: None }
-    }
-
-    const NOW: fn() -> Timestamp = || Timestamp::from_millis(1_000_000);
-
-    fn later() -> Timestamp {
-        NOW().plus(Duration::from_secs(60))
-    }
-
-    #[test]
-    fn votes_and_live_leases_fill_the_slots() {
-        let mut s = subtask();
-        assert_eq!(s.free_slots(&policy(), LABELS, NOW()), 2);
-        s.lease(&op(1), later(), NOW());
-        s.lease(&op(2), later(), NOW());
-        assert_eq!(s.availability(&op(3), &policy(), LABELS, NOW()), Err(Unavailable::Full));
-        // Their own lease can be handed to them again.
-        assert_eq!(s.availability(&op(1), &policy(), LABELS, NOW()), Ok(()));
-        // Expired leases count no more, and whoever leases next drops them.
-        assert_eq!(s.availability(&op(3), &policy(), LABELS, later()), Ok(()));
-        s.lease(&op(3), later().plus(Duration::from_secs(60)), later());
-        assert_eq!(s.leases.keys().collect::<Vec<_>>(), [&op(3)]);
-    }
-
-    #[test]
-    fn one_vote_for_each_operator() {
-        let mut s = subtask();
-        s.lease(&op(1), later(), NOW());
-        assert_eq!(s.cast(&op(1), label(0), false, &policy(), LABELS), Ok(Cast::Counted));
-        let rev = s.rev;
-        assert_eq!(s.cast(&op(1), label(0), false, &policy(), LABELS), Ok(Cast::Unchanged));
-        assert_eq!(s.rev, rev);
-        assert_eq!(s.cast(&op(1), label(1), false, &policy(), LABELS), Ok(Cast::Replaced));
-        assert_eq!(s.votes.len(), 1);
-        assert_eq!(s.availability(&op(1), &policy(), LABELS, NOW()), Err(Unavailable::Voted));
-        assert_eq!(s.cast(&op(2), label(1), false, &policy(), LABELS), Err(NotLeased));
-    }
-
-    #[test]
-    fn a_lost_lease_is_honoured_while_a_slot_is_free() {
-        let mut s = subtask();
-        s.lease(&op(2), later(), NOW());
-        assert_eq!(s.cast(&op(1), label(0), true, &policy(), LABELS), Ok(Cast::Counted));
-        // Now one vote and one lease: even if that lease has long expired, its slot is promised.
-        assert_eq!(s.cast(&op(3), label(0), true, &policy(), LABELS), Err(NotLeased));
-        assert_eq!(s.cast(&op(2), label(0), false, &policy(), LABELS), Ok(Cast::Counted));
-    }
-
-    #[test]
-    fn an_abstention_can_become_a_label_only_while_a_slot_is_free() {
-        let abstention = Vote { answer: Answer::Abstain(Abstention::Unclear), ..label(0) };
-        let mut s = subtask();
-        s.lease(&op(1), later(), NOW());
-        assert_eq!(s.cast(&op(1), abstention, false, &policy(), LABELS), Ok(Cast::Counted));
-        s.lease(&op(2), later(), NOW());
-        let mut free = s.clone();
-        assert_eq!(free.cast(&op(1), label(0), false, &policy(), LABELS), Ok(Cast::Replaced));
-        s.lease(&op(3), later(), NOW());
-        assert_eq!(s.cast(&op(1), label(0), false, &policy(), LABELS), Err(NotLeased), "both slots are promised");
-    }
-
-    #[test]
-    fn what_comes_after_the_decision_is_kept_without_effect() {
-        let mut s = subtask();
-        for n in [1, 2] {
-            s.lease(&op(n), later(), NOW());
-            s.cast(&op(n), label(0), false, &policy(), LABELS).unwrap();
-        }
-        let Verdict::Decided(decision) = s.judge(&policy(), LABELS) else { panic!("two of two agree") };
-        s.close(decision, NOW());
-        assert_eq!(s.state, SubtaskState::Complete);
-        assert_eq!(s.cast(&op(3), label(1), false, &policy(), LABELS), Err(NotLeased));
-        assert_eq!(s.cast(&op(3), label(1), true, &policy(), LABELS), Ok(Cast::Late));
-        assert_eq!(s.cast(&op(1), label(1), false, &policy(), LABELS), Ok(Cast::Late));
-        assert_eq!(s.cast(&op(1), label(0), false, &policy(), LABELS), Ok(Cast::Unchanged));
-        assert_eq!((s.votes.len(), s.late.len()), (2, 2));
-        assert_eq!(s.decision, Some(decision));
-    }
-
-    #[test]
-    fn only_open_subtasks_are_leased_or_voted_on() {
-        let refusal = Refusal { code: "empty".into(), detail: "the file is empty".into() };
-        let mut s = Subtask::rejected(TaskId::random(), ImageId::of(b""), 0, refusal, NOW());
-        assert!(s.state.is_final());
-        assert_eq!(s.availability(&op(1), &policy(), LABELS, NOW()), Err(Unavailable::NotOpen));
-        assert_eq!(s.cast(&op(1), label(0), true, &policy(), LABELS), Err(NotLeased));
-        assert!(!s.open(None));
-    }
-
-    #[test]
-    fn a_lease_given_back_frees_its_slot() {
-        let mut s = subtask();
-        s.lease(&op(1), later(), NOW());
-        assert!(s.give_back(&op(1)));
-        assert!(!s.give_back(&op(1)));
-        assert_eq!(s.free_slots(&policy(), LABELS, NOW()), 2);
-    }
-}
+#[path = "subtask_tests.rs"]
+mod tests;

@@ -137,6 +137,18 @@ impl CountsChange {
         self.votes += i64::try_from(closed.votes.len()).unwrap_or(i64::MAX);
     }
 
+    /// Counts what a batch has made of a subtask: what it was counts no more.
+    pub fn revise(&mut self, before: &Subtask, after: &Subtask) {
+        for (subtask, sign) in [(before, -1), (after, 1)] {
+            match subtask.state {
+                SubtaskState::Complete => self.complete += sign,
+                SubtaskState::Disputed => self.disputed += sign,
+                _ => continue,
+            }
+            self.votes += sign * i64::try_from(subtask.votes.len()).unwrap_or(i64::MAX);
+        }
+    }
+
     /// What an accepted image counts that is refused after all.
     pub fn refusal() -> Self {
         Self { accepted: -1, rejected: 1, ..Self::default() }

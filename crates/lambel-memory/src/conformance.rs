@@ -3,6 +3,7 @@
 //! Each case makes a task of its own, so the suite runs on tables that hold other things. Cases panic with what
 //! they found; [`run`] runs all of them.
 
+mod batches;
 mod datasets;
 mod desks;
 mod imports;
@@ -53,6 +54,8 @@ pub async fn run(store: &dyn Store) {
     desks::keep_what_was_measured(store).await;
     desks::say_when_they_were_measured(store).await;
     desks::votes_keep_what_their_operators_had_earned(store).await;
+    batches::decide_again_and_open_again(store).await;
+    batches::write_only_while_they_hold_the_mark(store).await;
     an_image_is_refused_after_all_once(store).await;
     counters_can_be_corrected(store).await;
     marks_of_the_sweep_change_only_from_what_they_were(store).await;

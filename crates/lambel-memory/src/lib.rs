@@ -25,7 +25,7 @@ use lambel_core::{
     event::{Event, NewSubtasks},
 };
 use lambel_service::ports::{
-    Clock, Fetched, Messages, ObjectKey, Objects, PresignedPut, Shelf, StoreError, StoreResult, Upload,
+    Clock, Estimates, Fetched, Messages, ObjectKey, Objects, PresignedPut, Shelf, StoreError, StoreResult, Upload,
 };
 
 pub use datasets::MemoryDatasets;
@@ -141,6 +141,7 @@ pub struct MemoryMessages {
     new_subtasks: Mutex<Vec<NewSubtasks>>,
     uploads: Mutex<Vec<ObjectKey>>,
     events: Mutex<Vec<Event>>,
+    estimates: Mutex<Vec<TaskId>>,
     failing: Mutex<u32>,
 }
 
@@ -153,6 +154,11 @@ impl MemoryMessages {
     /// Takes what was sent to `uploads`.
     pub fn take_uploads(&self) -> Vec<ObjectKey> {
         std::mem::take(&mut lock(&self.uploads))
+    }
+
+    /// Takes what was sent to `estimates`.
+    pub fn take_estimates(&self) -> Vec<TaskId> {
+        std::mem::take(&mut lock(&self.estimates))
     }
 
     /// Takes what was published.
@@ -192,6 +198,15 @@ impl Messages for MemoryMessages {
     async fn publish(&self, events: &[Event]) -> StoreResult<()> {
         self.check()?;
         lock(&self.events).extend_from_slice(events);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Estimates for MemoryMessages {
+    async fn ask(&self, task: TaskId) -> StoreResult<()> {
+        self.check()?;
+        lock(&self.estimates).push(task);
         Ok(())
     }
 }

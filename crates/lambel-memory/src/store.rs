@@ -4,6 +4,8 @@ mod imports;
 
 mod quality;
 
+mod batches;
+
 use std::{ops::Bound, sync::Mutex};
 
 use async_trait::async_trait;
@@ -11,6 +13,7 @@ use lambel_core::{
     AnnouncedFile, AuditEntry, ClientId, CountsChange, FileName, ImageId, OperatorId, Standing, Subtask, SubtaskState,
     Tally, Task, TaskId, Timestamp, Vote,
     consensus::Measured,
+    event::Was,
     limits,
     ring::Stretch,
     subtask::{Cast, Refusal},
@@ -71,7 +74,7 @@ impl Tables {
 
     fn put_subtask(&mut self, after: Subtask) {
         let key = (after.task, after.image);
-        let before = self.subtasks.insert(key, after.clone()).map(|before| before.state);
+        let before = self.subtasks.insert(key, after.clone()).map(|before| Was::of(&before));
         self.stream.push(Change::Subtask { before, after: Box::new(after) });
     }
 

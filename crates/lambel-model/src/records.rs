@@ -8,7 +8,7 @@ use lambel_core::{
     Audience, ClientId, ImageId, LabelIndex, LabelSet, OperatorId, ParseIdError, Policy, Shards, Subtask, SubtaskState,
     Task, TaskId, TaskState, Timestamp, Vote,
     consensus::{Decision, Dispute, Majority, Rule, Verdict},
-    event::Event,
+    event::{Event, Was},
     subtask::{Abstention, Answer, Picture, Preview, Refusal, Votes},
 };
 
@@ -344,9 +344,11 @@ impl Kit {
         outcome
     }
 
-    /// The event of a subtask's change, as the publisher makes it from the stream.
+    /// The event of a subtask's change, as the publisher makes it from the stream. Nothing is decided twice here: the
+    /// number of a decision is that of the change which made it.
     pub fn event(&self, image: usize, before: Option<SubtaskState>, after: &Row) -> Option<Event> {
         let after = self.subtask(image, after);
+        let before = before.map(|state| Was { state, decided_rev: None });
         Event::of_subtask(before, &after, &self.task.owner, &self.task.labels)
     }
 

@@ -150,7 +150,7 @@ impl Service {
         // Each request is served by a copy that remembers nothing of earlier ones.
         let operators = Operators::new(store.clone(), Arc::new(MemoryObjects::default()), hands.clone());
         let tasks = Tasks::new(store.clone(), Arc::new(MemoryObjects::default()), hands.clone());
-        let progress = Progress::new(store.clone(), hands.clone());
+        let progress = Progress::new(store.clone(), hands.clone(), Arc::new(MemoryMessages::default()));
         let (objects, messages) = (Arc::new(MemoryObjects::default()), Arc::new(MemoryMessages::default()));
         let sweeper = Sweeper::new(store.clone(), objects, messages, hands.clone());
         let future: watched::Work = match step {

@@ -1,5 +1,5 @@
-//! How long it takes to measure the operators of a large task, and how much memory: a made task of a million images with
-//! three votes each, in memory.
+//! How long it takes to look at all votes of a large task together, and how much memory: a made task of a million images
+//! with three votes each, in memory. Some of them open again.
 //!
 //! `cargo run --release -p lambel-service --example measure [IMAGES]`, on Linux, with some 3 KB of memory an image.
 
@@ -7,8 +7,9 @@ use std::{fs, sync::Arc, time::Instant};
 
 use lambel_core::{
     Actor, Audience, AuditEntry, CountsChange, Deed, ImageId, LabelIndex, LabelSet, OperatorId, Policy, Shards,
-    Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
+    Subtask, Task, TaskId, TaskState, Timestamp, Vote,
     api::{PolicyFields, RuleName},
+    consensus::Decision,
     subtask::{Answer, Picture, Preview},
 };
 use lambel_memory::{ManualClock, MemoryStore};
@@ -44,7 +45,8 @@ async fn main() -> Result<(), Failure> {
     }
     // The stream of changes is nobody's here.
     drop(store.take_stream());
-    store.correct(&task, &CountsChange { complete: images.into(), ..CountsChange::default() }).await?;
+    let votes = i64::from(images) * i64::from(VOTES);
+    store.correct(&task, &CountsChange { complete: images.into(), votes, ..CountsChange::default() }).await?;
 
     fs::write("/proc/self/clear_refs", "5")?;
     let before = resident("VmRSS")?;
@@ -96,7 +98,8 @@ fn decided(task: &Task, number: u32, operators: &[OperatorId]) -> Subtask {
         let vote = Vote { answer: Answer::Label(LabelIndex(label)), at, elapsed_ms: Some(1_000), earned: None };
         subtask.votes.insert(operators[operator as usize].clone(), vote);
     }
-    subtask.state = SubtaskState::Complete;
+    let (label, confidence) = task.policy.rule.best(usize::from(LABELS), &subtask.votes);
+    subtask.close(Decision { label, confidence, dispute: None }, at);
     subtask
 }
 

@@ -5,7 +5,7 @@
 
 use lambel_core::{
     SubtaskState, Task, TaskId,
-    event::{CloudEvent, NewSubtasks, SubtaskEnded},
+    event::{CloudEvent, LastBatchWanted, NewSubtasks, SubtaskEnded},
     ring::previous_place,
 };
 use serde::Serialize;
@@ -100,6 +100,19 @@ impl DeadLetters {
         Ok(match self.store.task(task).await? {
             Some(_) => Prospect::Worthwhile(format!("a version of what task {task} has is made")),
             None => Prospect::Spent(format!("there is no task {task}")),
+        })
+    }
+
+    /// Of a wish for the last batch of a task.
+    pub async fn estimates(&self, body: &str) -> Result<Prospect> {
+        let LastBatchWanted { task } = match serde_json::from_str(body) {
+            Ok(message) => message,
+            Err(error) => return Ok(Prospect::Unreadable(error.to_string())),
+        };
+        let mut spent = String::new();
+        Ok(match self.active(task, &mut spent).await? {
+            Some(task) => Prospect::Worthwhile(format!("task {} is {}", task.id, task.state.as_str())),
+            None => Prospect::Spent(spent),
         })
     }
 

@@ -7,6 +7,8 @@ mod quality;
 
 mod datasets;
 
+mod batches;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -32,6 +34,8 @@ pub use webhooks::{
 pub use quality::{OperatorFound, OperatorQuality, Paused, QualityStore, SharedQualityStore, TaskQuality};
 
 pub use datasets::{Answered, CommitQueue, Datasets, SharedCommitQueue, SharedDatasets};
+
+pub use batches::{Batches, Estimates, REVISED_AT_ONCE, Revised, Revision, SharedEstimates};
 
 /// The world did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -140,7 +144,7 @@ pub enum CastError {
 
 /// The tables. Reads are consistent unless the method says otherwise.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: Batches + Send + Sync {
     // Tasks.
 
     /// Writes a new task, with its places in its owner's list and in the list of active tasks, and the first
@@ -308,7 +312,7 @@ pub struct SkillMark {
     pub decided: u64,
     /// When a look began that has not ended; the beginning of time if there is none.
     pub begun: Timestamp,
-    /// The number of changes so far; 0 if it was never stored.
+    /// The number of changes so far; 0 if it was never stored. While a look is under way it is that look's number.
     pub rev: u64,
 }
 

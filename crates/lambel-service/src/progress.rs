@@ -10,31 +10,49 @@ use lambel_core::{
 
 use crate::{
     error::{Comeback, Result},
-    ports::{Clock, SharedClock, SharedStore, Store},
+    ports::{Clock, SharedClock, SharedEstimates, SharedStore, Store},
 };
 
 /// Tasks looked at at the same time.
 const AT_ONCE: usize = 8;
 
-/// Looks whether a task is done, and completes it if it is: then it is returned. One conditional update says
-/// so, once, whoever looks.
-pub(crate) async fn advance(store: &dyn Store, clock: &dyn Clock, id: TaskId) -> Result<Option<Task>> {
+/// How far a task is.
+#[derive(Clone, Debug)]
+pub(crate) enum Advance {
+    /// It goes on, or it is over.
+    Nothing,
+    /// It was completed now.
+    Completed(Box<Task>),
+    /// Everything is decided, and it completes when its last batch has opened nothing again: [`crate::skills`].
+    WantsBatch,
+}
+
+/// Looks whether a task is done, and completes it if it is. One conditional update says so, once, whoever looks. A task
+/// whose rule weighs votes is completed by its last batch alone.
+pub(crate) async fn advance(store: &dyn Store, clock: &dyn Clock, id: TaskId) -> Result<Advance> {
     loop {
-        let Some(mut task) = store.task(id).await? else { return Ok(None) };
+        let Some(mut task) = store.task(id).await? else { return Ok(Advance::Nothing) };
         if task.images.is_none() || task.state.is_final() {
-            return Ok(None);
+            return Ok(Advance::Nothing);
         }
         let counts = store.counts(&task).await?;
         if !task.complete(&counts, clock.now()) {
-            return Ok(None);
+            return Ok(Advance::Nothing);
         }
-        let entry = AuditEntry { at: clock.now(), actor: Actor::lambel(), deed: Deed::TaskCompleted };
-        if store.replace_task(&task, &entry).await? {
+        if task.policy.rule.weighs() {
+            return Ok(Advance::WantsBatch);
+        }
+        if store.replace_task(&task, &completed(clock)).await? {
             tracing::info!(task = %id, accepted = counts.accepted, rejected = counts.rejected, "task complete");
-            return Ok(Some(task));
+            return Ok(Advance::Completed(Box::new(task)));
         }
         // Its `rev` has moved: somebody else completed, cancelled or sealed it. Look again.
     }
+}
+
+/// What the trail says of a task that is complete.
+pub(crate) fn completed(clock: &dyn Clock) -> AuditEntry {
+    AuditEntry { at: clock.now(), actor: Actor::lambel(), deed: Deed::TaskCompleted }
 }
 
 /// The Task Manager's ear: it hears of decisions and refusals.
@@ -42,20 +60,21 @@ pub(crate) async fn advance(store: &dyn Store, clock: &dyn Clock, id: TaskId) ->
 pub struct Progress {
     store: SharedStore,
     clock: SharedClock,
+    estimates: SharedEstimates,
 }
 
 impl Progress {
     /// Over these ports.
-    pub fn new(store: SharedStore, clock: SharedClock) -> Self {
-        Self { store, clock }
+    pub fn new(store: SharedStore, clock: SharedClock, estimates: SharedEstimates) -> Self {
+        Self { store, clock, estimates }
     }
 
     /// Takes a batch of events of the topic `subtask-completed`, raw, and answers with the places of those
     /// that must come back.
     ///
     /// Retry decision: each task is looked at once per batch. If that fails, all records of the task come
-    /// back; after the last try they lie in the dead-letter queue, and the sweep looks at the task anyway. A
-    /// body that is no such event can never be read; it is put aside in the same way, so that it is seen.
+    /// back; after the last try they lie in the dead-letter queue, and the sweep, or the schedule of
+    /// [`crate::skills`], looks at the task anyway. A body that is no such event can never be read; it is put aside in the same way, so that it is seen.
     pub async fn hear(&self, bodies: &[&str]) -> Vec<(usize, Comeback)> {
         let tasks: Vec<Option<TaskId>> = bodies
             .iter()
@@ -70,7 +89,7 @@ impl Progress {
         let distinct: BTreeSet<TaskId> = tasks.iter().flatten().copied().collect();
         let failed: BTreeSet<TaskId> = stream::iter(distinct)
             .map(|task| async move {
-                let outcome = advance(&*self.store, &*self.clock, task).await;
+                let outcome = self.look(task).await;
                 outcome.err().map(|error| {
                     tracing::warn!(%task, %error, "progress not looked at");
                     task
@@ -85,5 +104,12 @@ impl Progress {
             Some(task) => failed.contains(task).then_some(Comeback::Later),
         };
         tasks.iter().enumerate().filter_map(|(place, task)| Some((place, comeback(task)?))).collect()
+    }
+
+    async fn look(&self, task: TaskId) -> Result<()> {
+        if let Advance::WantsBatch = advance(&*self.store, &*self.clock, task).await? {
+            self.estimates.ask(task).await?;
+        }
+        Ok(())
     }
 }

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, sync::Mutex};
 
 use lambel_core::{
-    ClientId, LabelSet, Subtask, SubtaskState, Task, TaskId, TaskState,
-    event::{DatasetMoved, Event},
+    ClientId, LabelSet, Subtask, Task, TaskId, TaskState,
+    event::{DatasetMoved, Event, Was},
 };
 use lambel_dataset::{RefName, store::RefMove};
 
@@ -18,8 +18,8 @@ const REMEMBERED: usize = 256;
 pub enum Change {
     /// Of a subtask.
     Subtask {
-        /// Its state before; none if the record is new.
-        before: Option<SubtaskState>,
+        /// What it was before; none if the record is new.
+        before: Option<Was>,
         /// What it has become.
         after: Box<Subtask>,
     },

@@ -9,10 +9,11 @@ use serde::Serialize;
 use crate::{
     error::{Error, Result},
     ports::{
-        CLOSED_AT_ONCE, Clock, Closing, Messages, ObjectKey, SharedClock, SharedMessages, SharedObjects, SharedStore,
-        Store,
+        CLOSED_AT_ONCE, Clock, Closing, Messages, ObjectKey, SharedClock, SharedMessages, SharedObjects,
+        SharedQualityStore, SharedStore, Store,
     },
-    progress::advance,
+    progress::{Advance, advance},
+    skills::{Estimator, Finished},
     survey::{Finding, Report, Walk},
 };
 
@@ -51,6 +52,7 @@ pub enum Step {
 #[derive(Clone)]
 pub struct Repairer {
     store: SharedStore,
+    quality: SharedQualityStore,
     objects: SharedObjects,
     messages: SharedMessages,
     clock: SharedClock,
@@ -58,8 +60,14 @@ pub struct Repairer {
 
 impl Repairer {
     /// Over these ports.
-    pub fn new(store: SharedStore, objects: SharedObjects, messages: SharedMessages, clock: SharedClock) -> Self {
-        Self { store, objects, messages, clock }
+    pub fn new(
+        store: SharedStore,
+        quality: SharedQualityStore,
+        objects: SharedObjects,
+        messages: SharedMessages,
+        clock: SharedClock,
+    ) -> Self {
+        Self { store, quality, objects, messages, clock }
     }
 
     /// Does what follows from a survey that was just made. Of more than [`crate::survey::FINDINGS_NAMED`] findings
@@ -72,7 +80,15 @@ impl Repairer {
             steps.push(Step::Corrected { change });
         }
         // Also where the survey did not say so: what was mended may have been what was missing.
-        if advance(&*self.store, &*self.clock, task.id).await?.is_some() {
+        let completed = match advance(&*self.store, &*self.clock, task.id).await? {
+            Advance::Nothing => false,
+            Advance::Completed(_) => true,
+            Advance::WantsBatch => {
+                let estimator = Estimator::new(self.store.clone(), self.quality.clone(), self.clock.clone());
+                estimator.finish(task.id).await? == Finished::Completed
+            }
+        };
+        if completed {
             steps.push(Step::Completed);
         }
         Ok(steps)

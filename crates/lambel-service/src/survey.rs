@@ -9,6 +9,7 @@ use lambel_core::{
     Counts, CountsChange, ImageId, Subtask, SubtaskState, Tally, Task, TaskId, TaskState, Timestamp,
     consensus::{Confidence, Dispute, Verdict},
     ring::next_place,
+    subtask::DecidedBy,
 };
 use serde::Serialize;
 
@@ -247,7 +248,7 @@ impl Surveyor {
         let after = self.store.tally(&task).await?;
         report.counted = after.counts;
         report.in_motion = before.changes != after.changes;
-        hold_counters(&before, &after, &mut report);
+        hold_counters(&task, &before, &after, &mut report);
         // Seal and end may have come meanwhile.
         let task = self.store.task(id).await?.ok_or(Error::TaskNotFound)?;
         (report.state, report.images) = (task.state, task.images);
@@ -274,10 +275,12 @@ impl Surveyor {
 }
 
 /// Holds the counters against the recount: exactly where nothing was counted meanwhile; where something was, each
-/// number of the recount has to lie between what the counters said before and after.
-fn hold_counters(before: &Tally, after: &Tally, report: &mut Report) {
+/// number of the recount has to lie between what the counters said before and after. Where a batch may open decided
+/// images again numbers go up and down, and there is no such bound.
+fn hold_counters(task: &Task, before: &Tally, after: &Tally, report: &mut Report) {
     let fits = match report.in_motion {
         false => after.counts == report.recounted,
+        true if task.policy.rule.weighs() => true,
         true => {
             let numbers = |c: &Counts| [c.accepted, c.rejected, c.complete, c.disputed, c.votes];
             let bounds = numbers(&before.counts).into_iter().zip(numbers(&after.counts));
@@ -350,7 +353,12 @@ fn is_overdue(task: &Task, record: &Subtask, now: Timestamp) -> bool {
     decided && last.is_some_and(|last| now >= last.plus(CLOSING))
 }
 
+/// What a batch has decided follows from all votes of the task as they were then, which nobody can compute from the
+/// record. That it decides at all is what can be said of it.
 fn check_decision(task: &Task, record: &Subtask, report: &mut Report) {
+    if record.decided_by == DecidedBy::Batch && task.policy.rule.weighs() && record.decision.is_some() {
+        return;
+    }
     let told = |decision: &lambel_core::consensus::Decision| Told {
         label: decision.label.and_then(|label| Some(task.labels.get(label)?.to_string())),
         confidence: decision.confidence,

@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::{
     error::Result,
     ports::{SharedClock, SharedMessages, SharedObjects, SharedStore, SweepMark},
-    progress::advance,
+    progress::{Advance, advance},
     repair::{close_decided, mend},
     survey::{Report, Walk, look},
 };
@@ -81,7 +81,8 @@ impl Sweeper {
             if (1..=NEARLY_DONE).contains(&tally.counts.undecided()) {
                 swept.moved += self.close_in_pool(task).await?;
             }
-            if advance(&*self.store, &*self.clock, task.id).await?.is_some() {
+            // The last batch of a task whose rule weighs votes has a schedule of its own.
+            if let Advance::Completed(_) = advance(&*self.store, &*self.clock, task.id).await? {
                 tracing::warn!(task = %task.id, "sweep completed a task that nobody had completed");
                 swept.completed.push(task.id);
                 return Ok(());

@@ -16,8 +16,8 @@ use crate::{
     audit::audit_page,
     caller::{Caller, Role},
     error::{Error, Result},
-    ports::{Announcement, ObjectKey, SharedClock, SharedObjects, SharedStore, Store, Trail},
-    progress,
+    ports::{Announcement, ObjectKey, SharedClock, SharedEstimates, SharedObjects, SharedStore, Store, Trail},
+    progress::{self, Advance},
     results::page_limit,
 };
 
@@ -33,13 +33,21 @@ pub struct Tasks {
     pub(crate) store: SharedStore,
     pub(crate) objects: SharedObjects,
     pub(crate) clock: SharedClock,
+    estimates: Option<SharedEstimates>,
     ids: Arc<dyn Fn() -> TaskId + Send + Sync>,
 }
 
 impl Tasks {
     /// Over these ports.
     pub fn new(store: SharedStore, objects: SharedObjects, clock: SharedClock) -> Self {
-        Self { store, objects, clock, ids: Arc::new(TaskId::random) }
+        Self { store, objects, clock, estimates: None, ids: Arc::new(TaskId::random) }
+    }
+
+    /// The same, asking here for the last batch of a task that is sealed when everything is decided. Without it such a
+    /// task waits for the schedule of [`crate::skills`].
+    #[must_use]
+    pub fn with_estimates(self, estimates: SharedEstimates) -> Self {
+        Self { estimates: Some(estimates), ..self }
     }
 
     /// The same, with ids of new tasks from here instead of from chance: an id decides where walks through a task
@@ -144,8 +152,10 @@ impl Tasks {
                 tracing::info!(task = %id, images = request.images, "task sealed");
             }
             // The last decision may have come before the seal: nobody else would look again.
-            if let Some(complete) = progress::advance(&*self.store, &*self.clock, id).await? {
-                task = complete;
+            match (progress::advance(&*self.store, &*self.clock, id).await?, &self.estimates) {
+                (Advance::Completed(complete), _) => task = *complete,
+                (Advance::WantsBatch, Some(estimates)) => estimates.ask(id).await?,
+                _ => {}
             }
             return self.view(&task).await;
         }

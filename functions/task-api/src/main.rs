@@ -21,8 +21,12 @@ async fn main() -> Result<(), Error> {
     // No previews: they are shown to operators only.
     let objects = S3Objects::new(&aws, setting("UPLOADS_BUCKET")?, "");
     let datasets = AwsDatasets::new(&aws, store.clone(), setting("DATASET_BUCKET")?);
-    let addresses = Addresses { commits_queue: setting("COMMITS_QUEUE_URL")?, ..Addresses::default() };
-    let queue = AwsMessages::new(&aws, addresses);
+    let addresses = Addresses {
+        commits_queue: setting("COMMITS_QUEUE_URL")?,
+        estimates_queue: setting("ESTIMATES_QUEUE_URL")?,
+        ..Addresses::default()
+    };
+    let queues = Arc::new(AwsMessages::new(&aws, addresses));
     store.warm_up().await;
     let config = PublicConfig {
         region: aws.region(),
@@ -41,8 +45,8 @@ async fn main() -> Result<(), Error> {
         clock.clone(),
         target_rules(),
     );
-    let tasks = Tasks::new(store.clone(), Arc::new(objects), clock);
-    let versions = Versions::new(tasks.clone(), Arc::new(datasets), Arc::new(queue));
+    let tasks = Tasks::new(store.clone(), Arc::new(objects), clock).with_estimates(queues.clone());
+    let versions = Versions::new(tasks.clone(), Arc::new(datasets), queues);
     let quality = Quality::new(tasks.clone(), store);
     let app = lambel_http::tasks_app(TaskManager { tasks, quality, versions, webhooks }, pace, config);
     lambda_http::run(service_fn(move |mut request: Request| {

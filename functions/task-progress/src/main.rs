@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use lambel_aws::{
-    Aws, DynamoStore, deadline,
+    Addresses, Aws, AwsMessages, DynamoStore, deadline,
     inbox::{self, Inbox},
     setting, start_logging,
 };
@@ -16,7 +16,9 @@ async fn main() -> Result<(), Error> {
     start_logging();
     let aws = Aws::from_env().await;
     let store = DynamoStore::new(&aws, setting("TASKS_TABLE")?, "");
-    let progress = Progress::new(Arc::new(store), Arc::new(SystemClock));
+    let addresses = Addresses { estimates_queue: setting("ESTIMATES_QUEUE_URL")?, ..Addresses::default() };
+    let messages = AwsMessages::new(&aws, addresses);
+    let progress = Progress::new(Arc::new(store), Arc::new(SystemClock), Arc::new(messages));
     let inbox = Inbox::new(&aws, setting("TASK_PROGRESS_QUEUE_URL")?);
     run(service_fn(|event: LambdaEvent<SqsEvent>| handle(&progress, &inbox, event))).await
 }

@@ -644,16 +644,20 @@ async fn what_we_promise_holds() -> Result<()> {
                 Attempt::new("sqs:SendMessage", "TaskProgressQueue"),
             ],
         ),
-        // Who measures operators cannot make up votes, nor decide.
+        // Who looks at all votes together cannot make up images, nor change who is an operator.
         of(
             "SkillEstimator",
             vec![
-                to_subtask("dynamodb:UpdateItem", &["votes"]),
                 to_subtask("dynamodb:UpdateItem", &["measured"]),
+                to_subtask("dynamodb:UpdateItem", &["state", "bytes"]),
                 to_subtask("dynamodb:PutItem", &["votes"]),
                 Attempt::new("dynamodb:UpdateItem", "SubtasksTable").on("1#operators", &["measured", "leases"]),
+                Attempt::new("dynamodb:UpdateItem", "SubtasksTable").on("OPERATOR#1", &["paused"]),
                 Attempt::new("dynamodb:UpdateItem", "TasksTable").on("SWEEP#1", &["rev"]),
-                on_task("dynamodb:PutItem", &[]),
+                Attempt::new("dynamodb:UpdateItem", "TasksTable").on("COUNT#1", &["accepted"]),
+                on_task("dynamodb:UpdateItem", &["state", "rev"]),
+                Attempt::new("dynamodb:PutItem", "TasksTable").on("FILE#1#0", &[]),
+                Attempt::new("sqs:SendMessage", "EstimatesQueue"),
             ],
         ),
         // Who completes tasks has nothing to do with votes at all.
@@ -712,6 +716,7 @@ async fn what_we_promise_holds() -> Result<()> {
         ("WebhookSender", "WebhooksQueue"),
         ("WebhookSender", "WebhookDeliveriesQueue"),
         ("DatasetCommitter", "CommitsQueue"),
+        ("SkillEstimator", "EstimatesQueue"),
     ];
     for (function, attempts) in &mut never {
         // Secrets of webhooks are read where they are made and where they sign.

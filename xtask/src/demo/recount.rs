@@ -40,7 +40,8 @@ pub(super) struct Recount {
     /// Decisions of an `adaptive` task that go by what the votes weigh, since the operators were known. None of a task
     /// whose votes have no weights.
     pub(super) decided_by_weights: Option<u64>,
-    /// Decisions that differ from the leading label of the votes that were in them.
+    /// Decisions that differ from the leading label of the votes that were in them. What a batch has decided follows
+    /// from the votes of all images, and is left out.
     pub(super) labels_that_differ: Vec<String>,
     /// Votes that are not the annotator's vote in the file.
     pub(super) votes_that_differ: Vec<String>,
@@ -115,6 +116,9 @@ pub(super) fn recount(rows: &[Value], truth: &Table, votes: &Table, replay: &Val
         let leaders: Vec<&str> = tally.iter().filter(|(_, sum)| height(sum) == most).map(|(label, _)| *label).collect();
         if let Some(weighed) = &mut found.decided_by_weights {
             *weighed += u64::from(warm);
+        }
+        if row["decided_by"] == "batch" {
+            continue;
         }
         // A dispute is a tie: its label is one of those that lead.
         if !label.is_some_and(|label| leaders.contains(&label)) || (row["state"] == "complete" && leaders.len() > 1) {
@@ -194,6 +198,7 @@ mod tests {
             json!({"name": "a", "image": "1", "state": "complete", "label": "dog", "votes": votes(&["cat", "dog", "cat"])}),
             json!({"name": "b", "image": "2", "state": "complete", "label": "cat", "votes": twice}),
             json!({"name": "c", "image": "3", "state": "complete", "label": "cat", "votes": votes(&["cat", "dog"])}),
+            json!({"name": "d", "image": "4", "state": "complete", "decided_by": "batch", "label": "dog", "votes": []}),
         ];
         let said = table(&[&["a", "op-0", "dog"], &["a", "op-1", "dog"], &["a", "op-2", "cat"], &["b", "op-0", "cat"]]);
         let found = recount(&rows, &Table::default(), &said, &replay()).unwrap();

@@ -15,7 +15,7 @@ use lambel_core::{
     AnnouncedFile, AuditEntry, FileName, ImageId, LabelIndex, Standing, Subtask, SubtaskState, Task, TaskId, Timestamp,
     Vote,
     consensus::{Confidence, Decision, Dispute, Earned, Measured, Rule, Skill, Weight},
-    subtask::{Abstention, Answer, Picture, Preview, Refusal, Votes},
+    subtask::{Abstention, Answer, DecidedBy, Picture, Preview, Refusal, Votes},
 };
 use lambel_service::ports::{Desk, SkillMark, StoreError, StoreResult, SweepMark};
 
@@ -210,6 +210,16 @@ pub(super) fn subtask(subtask: &Subtask, pool: &str) -> Item {
     if let Some(rev) = subtask.decided_rev {
         put("decided_rev", number(rev));
     }
+    if subtask.reopenings > 0 {
+        put("reopenings", number(subtask.reopenings));
+        put("floor", number(subtask.floor));
+    }
+    if let Some(at) = subtask.reopened_at {
+        put("reopened", number(at.millis()));
+    }
+    if subtask.decided_by == DecidedBy::Batch {
+        put("decided_by", string(subtask.decided_by.as_str()));
+    }
     item.extend(subtask.decision.iter().flat_map(decision));
     item
 }
@@ -272,6 +282,13 @@ pub fn read_subtask(item: HashMap<String, AttributeValue>) -> StoreResult<Subtas
         created_at: reader.moment("created")?,
         decided_at: reader.maybe_number("decided")?.map(Timestamp::from_millis),
         decided_rev: reader.maybe_number("decided_rev")?,
+        decided_by: match reader.maybe_text("decided_by") {
+            Some(name) => of_name(name).ok_or_else(|| bad("decided_by"))?,
+            None => DecidedBy::Votes,
+        },
+        reopenings: reader.maybe_number("reopenings")?.unwrap_or_default(),
+        reopened_at: reader.maybe_number("reopened")?.map(Timestamp::from_millis),
+        floor: reader.maybe_number("floor")?.unwrap_or_default(),
     })
 }
 

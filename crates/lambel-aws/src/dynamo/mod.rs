@@ -5,11 +5,12 @@
 //! | `keys` | the keys of every kind of item |
 //! | `items` | the attributes of every kind of item, and their versions |
 //! | `client` | requests: paging, batches, transactions, conflicts, and what they cost |
-//! | `tasks`, `subtasks`, `watch`, `imports` | the operations of the ports |
+//! | `tasks`, `subtasks`, `batches`, `watch`, `imports` | the operations of the ports |
 //! | `webhooks` | the table of webhooks, and its port |
 //! | `quality` | those of the port of operators' quality |
 //! | `refs` | the branches and tags of data sets |
 
+mod batches;
 mod client;
 mod imports;
 pub mod items;
@@ -90,7 +91,7 @@ impl Store for DynamoStore {
     }
 
     async fn replace_task(&self, task: &Task, entry: &AuditEntry) -> StoreResult<bool> {
-        self.replace_task_item(task, entry).await
+        self.replace_task_item(task, entry, None).await
     }
 
     async fn tally(&self, task: &Task) -> StoreResult<Tally> {

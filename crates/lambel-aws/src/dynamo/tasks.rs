@@ -144,7 +144,13 @@ impl DynamoStore {
         Ok(ids.iter().filter_map(|id| tasks.remove(id)).collect())
     }
 
-    pub(super) async fn replace_task_item(&self, task: &Task, entry: &AuditEntry) -> StoreResult<bool> {
+    /// `held` are conditions on other items, if there are any.
+    pub(super) async fn replace_task_item(
+        &self,
+        task: &Task,
+        entry: &AuditEntry,
+        held: Option<&TransactWriteItem>,
+    ) -> StoreResult<bool> {
         let before = number(task.rev.saturating_sub(1));
         let transacted = self
             .client
@@ -164,6 +170,7 @@ impl DynamoStore {
                     actions.push(TransactWriteItem::builder().update(build(counted.build())?).build());
                 }
                 actions.push(self.audit_action(&self.tasks, &Trail::Task(task.id), task.rev, entry)?);
+                actions.extend(held.cloned());
                 Ok(actions)
             })
             .await?;

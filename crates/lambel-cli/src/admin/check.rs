@@ -49,7 +49,7 @@ pub(super) async fn check(context: &Context, args: CheckArgs) -> Outcome {
 pub(super) async fn repair(context: &Context, args: RepairArgs) -> Outcome {
     let stack = args.stack.open().await?;
     let report = survey(&stack, args.task).await?;
-    let repairer = Repairer::new(stack.store()?, stack.objects()?, stack.messages()?, stack.clock());
+    let repairer = Repairer::new(stack.store()?, stack.quality()?, stack.objects()?, stack.messages()?, stack.clock());
     let (steps, announced) = if args.apply {
         let steps = repairer.repair(&report).await.map_err(failed)?;
         let announced = if args.announce { repairer.announce(args.task).await.map_err(failed)? } else { 0 };

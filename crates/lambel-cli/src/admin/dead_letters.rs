@@ -78,6 +78,8 @@ pub(crate) enum Queue {
     WebhookDeliveries,
     /// Versions of data sets that dataset-committer gave up on
     Commits,
+    /// Last batches that skill-estimator gave up on
+    Estimates,
     /// Decisions that event-publisher could not announce
     SubtasksStream,
     /// Ends of tasks that event-publisher could not announce
@@ -85,10 +87,11 @@ pub(crate) enum Queue {
 }
 
 impl Queue {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Uploads,
         Self::NewSubtasks,
         Self::TaskProgress,
+        Self::Estimates,
         Self::Commits,
         Self::Webhooks,
         Self::WebhookDeliveries,
@@ -107,6 +110,7 @@ impl Queue {
             Self::TaskProgress => "nothing is stuck: the next decision or the sweep looks at the task",
             Self::Webhooks | Self::WebhookDeliveries => "webhooks were not told of events; the records are right",
             Self::Commits => "data sets lack a version; labels and votes are right",
+            Self::Estimates => "nothing is stuck: the schedule of skill-estimator looks at the task",
             Self::SubtasksStream => "subscribers were not told of decisions; the records are right",
             Self::TasksStream => "subscribers were not told of the end of tasks; the records are right",
         }
@@ -122,6 +126,7 @@ impl Queue {
                 stack.dead_letters("WebhookDeliveriesDeadLettersUrl", Some("WebhookDeliveriesQueueUrl"))
             }
             Self::Commits => stack.dead_letters("CommitsDeadLettersUrl", Some("CommitsQueueUrl")),
+            Self::Estimates => stack.dead_letters("EstimatesDeadLettersUrl", Some("EstimatesQueueUrl")),
             Self::SubtasksStream => stack.dead_letters("SubtasksStreamDeadLettersUrl", None),
             Self::TasksStream => stack.dead_letters("TasksStreamDeadLettersUrl", None),
         }
@@ -139,6 +144,7 @@ impl Queue {
             Self::Webhooks => Ok(told_to_webhooks(&letter.body)),
             Self::WebhookDeliveries => Ok(delivered_to_webhook(&letter.body)),
             Self::Commits => dead.commits(&letter.body).await,
+            Self::Estimates => dead.estimates(&letter.body).await,
             Self::SubtasksStream | Self::TasksStream => {
                 Ok(Prospect::Worthwhile("its records can be published again".to_owned()))
             }
@@ -279,7 +285,7 @@ async fn publish(
     mut tasks: Vec<TaskId>,
 ) -> Outcome {
     let store = stack.store()?;
-    let repairer = Repairer::new(store.clone(), stack.objects()?, stack.messages()?, stack.clock());
+    let repairer = Repairer::new(store.clone(), stack.quality()?, stack.objects()?, stack.messages()?, stack.clock());
     let mut after = None;
     loop {
         let (page, more) = store.active_tasks(after, TASKS).await.map_err(failed)?;

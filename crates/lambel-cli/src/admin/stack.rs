@@ -6,7 +6,7 @@ use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata};
 use lambel_aws::{Addresses, Aws, AwsDatasets, AwsMessages, DynamoStore, S3Objects, dead_letters::DeadLetterQueue};
 use lambel_service::{
     Error,
-    ports::{SharedClock, SharedDatasets, SharedMessages, SharedObjects, SharedStore, SystemClock},
+    ports::{SharedClock, SharedDatasets, SharedMessages, SharedObjects, SharedQualityStore, SharedStore, SystemClock},
 };
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -56,8 +56,16 @@ impl Stack {
     }
 
     pub(super) fn store(&self) -> Outcome<SharedStore> {
+        Ok(Arc::new(self.tables()?))
+    }
+
+    pub(super) fn quality(&self) -> Outcome<SharedQualityStore> {
+        Ok(Arc::new(self.tables()?))
+    }
+
+    fn tables(&self) -> Outcome<DynamoStore> {
         let (tasks, subtasks) = (self.output("TasksTableName")?, self.output("SubtasksTableName")?);
-        Ok(Arc::new(DynamoStore::new(&self.aws, tasks, subtasks)))
+        Ok(DynamoStore::new(&self.aws, tasks, subtasks))
     }
 
     pub(super) fn objects(&self) -> Outcome<SharedObjects> {
@@ -69,6 +77,7 @@ impl Stack {
         let addresses = Addresses {
             uploads_queue: self.output("UploadsQueueUrl")?,
             new_subtasks_queue: self.output("NewSubtasksQueueUrl")?,
+            estimates_queue: self.output("EstimatesQueueUrl")?,
             subtask_topic: self.output("SubtaskCompletedTopicArn")?,
             task_topic: self.output("TaskCompletedTopicArn")?,
             dataset_topic: self.output("DatasetMovedTopicArn")?,

@@ -154,7 +154,10 @@ impl Play<'_> {
             let votes = &self.crowd.votes[image];
             let taken = &votes[..state.weights.len()];
             let evidence = model.evidence(taken, &mut scores);
-            let standing = state.decision.map_or(Standing::Open, |decision| Standing::Decided(decision.label));
+            let standing = state.decision.map_or(Standing::Open, |decision| Standing::Decided {
+                label: decision.label,
+                disputed: decision.dispute.is_some(),
+            });
             match review(rule, standing, &evidence, taken.len() < votes.len()) {
                 Review::Keep => {}
                 Review::Decide(decision) => {

@@ -90,6 +90,8 @@ pub(crate) struct Plan {
     /// How many votes a turn is planned to bring at most.
     batch: usize,
     ended: bool,
+    /// Images were opened again that somebody has a vote for.
+    reopened: bool,
 }
 
 impl Plan {
@@ -110,6 +112,7 @@ impl Plan {
             limit: limit.unwrap_or(usize::MAX),
             batch: batch as usize,
             ended: false,
+            reopened: false,
         };
         let mut places: HashMap<String, Annotator> = HashMap::new();
         let mut left_out = 0;
@@ -352,13 +355,36 @@ impl Plan {
             Standing::Unseen => {}
             Standing::Closed => self.close(image),
             Standing::Open => {
-                if let Some(known) = self.images.get_mut(&image)
-                    && known.standing == Standing::Unseen
-                {
-                    known.standing = Standing::Open;
+                let Some(known) = self.images.get_mut(&image) else { return };
+                match known.standing {
+                    Standing::Unseen => known.standing = Standing::Open,
+                    Standing::Closed if self.policy.rule.weighs() => self.reopen(image),
+                    Standing::Open | Standing::Closed => {}
                 }
             }
         }
+    }
+
+    /// The service has opened an image again: whoever has a vote for it may be wanted after all.
+    fn reopen(&mut self, image: ImageId) {
+        let Some(known) = self.images.get_mut(&image) else { return };
+        known.standing = Standing::Open;
+        for voter in &known.voters {
+            let player = &mut self.players[*voter];
+            if player.ballots.contains_key(&image) {
+                player.hopes += 1;
+                player.empty_turns = 0;
+                if player.status == Status::Done {
+                    player.status = Status::Waiting;
+                }
+                self.reopened = true;
+            }
+        }
+    }
+
+    /// Whether images were opened again that somebody has a vote for, since the last time that this was asked.
+    pub(crate) fn take_reopened(&mut self) -> bool {
+        std::mem::take(&mut self.reopened)
     }
 
     fn close(&mut self, image: ImageId) {
@@ -391,7 +417,7 @@ pub(crate) fn claims_of_turn(count: u32, open: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use lambel_core::api::PolicyFields;
+    use lambel_core::api::{PolicyFields, RuleName};
 
     use super::*;
 
@@ -490,6 +516,22 @@ mod tests {
         plan.learn(image("1"), Standing::Closed);
         plan.rest(0, false, Duration::ZERO, now);
         assert_eq!(plan.next(now), Next::Over);
+    }
+
+    #[test]
+    fn an_image_that_opens_again_is_voted_on_again() {
+        for (rule, again) in [(RuleName::Adaptive, true), (RuleName::Majority, false)] {
+            let policy = Policy::parse(&PolicyFields { rule: Some(rule), ..PolicyFields::default() }).unwrap();
+            let rows = ["a", "b"].map(|annotator| (annotator.to_owned(), image("1"), LabelIndex(0)));
+            let (mut plan, _) = Plan::new(policy, 2, rows, None, 100);
+            plan.learn(image("1"), Standing::Open);
+            vote(&mut plan, 0, "1");
+            plan.learn(image("1"), Standing::Closed);
+            assert_eq!((plan.next(Instant::now()), plan.take_reopened()), (Next::Over, false));
+            plan.learn(image("1"), Standing::Open);
+            assert_eq!((plan.take_reopened(), plan.take_reopened()), (again, false));
+            assert_eq!(plan.next(Instant::now()), if again { Next::Play(1) } else { Next::Over });
+        }
     }
 
     #[test]

@@ -122,13 +122,19 @@ impl<'a> Stage<'a> {
         self.look().await?;
         let began = Instant::now();
         *lock(&self.active) = began;
-        let stop = tokio::select! {
-            played = try_join_all((0..concurrency).map(|_| self.worker())) => played.map(|_| Stop::VotesUsedUp)?,
-            failed = self.keep_looking() => return Err(failed),
-            () = self.lose_patience() => Stop::Stalled,
+        let (stop, seconds, task) = loop {
+            let stop = tokio::select! {
+                played = try_join_all((0..concurrency).map(|_| self.worker())) => played.map(|_| Stop::VotesUsedUp)?,
+                failed = self.keep_looking() => return Err(failed),
+                () = self.lose_patience() => Stop::Stalled,
+            };
+            let seconds = began.elapsed().as_secs_f64();
+            let task = self.last_look().await?;
+            if task.state.is_final() || stop == Stop::Stalled || !self.goes_on().await? {
+                break (stop, seconds, task);
+            }
+            *lock(&self.active) = Instant::now();
         };
-        let seconds = began.elapsed().as_secs_f64();
-        let task = self.last_look().await?;
         let stop = if task.state.is_final() { Stop::TaskOver } else { stop };
         let plan = self.plan.into_inner().unwrap_or_else(PoisonError::into_inner);
         let actors = self.actors.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -347,6 +353,15 @@ impl<'a> Stage<'a> {
             self.look().await?;
         }
         Ok(())
+    }
+
+    /// Whether the task's last batch has opened images again that somebody has a vote for.
+    async fn goes_on(&self) -> Outcome<bool> {
+        if !lock(&self.plan).must_ask() {
+            return Ok(false);
+        }
+        self.look().await?;
+        Ok(lock(&self.plan).take_reopened())
     }
 
     /// Learns where every image stands.

@@ -11,8 +11,13 @@ pub const BATCH_SHARE: f64 = 0.05;
 pub enum Standing {
     /// It takes votes.
     Open,
-    /// It was decided for this label.
-    Decided(Option<LabelIndex>),
+    /// It was decided.
+    Decided {
+        /// For this label.
+        label: Option<LabelIndex>,
+        /// Without an answer: the label is merely the best there was.
+        disputed: bool,
+    },
 }
 
 /// What a batch says of one image.
@@ -20,7 +25,7 @@ pub enum Standing {
 pub enum Review {
     /// It stays as it is.
     Keep,
-    /// It is decided, for the first time or for another label than before.
+    /// It is decided: for the first time, for another label than before, or with an answer where there was none.
     Decide(Decision),
     /// It has fallen below the confidence and takes votes again, at least one.
     Reopen,
@@ -32,9 +37,13 @@ pub fn review(rule: &Adaptive, standing: Standing, evidence: &Evidence, can_take
     match (standing, rule.judge_evidence(evidence)) {
         (Standing::Open, Verdict::Undecided { .. }) => Review::Keep,
         (Standing::Open, Verdict::Decided(decision)) => Review::Decide(decision),
-        (Standing::Decided(_), Verdict::Undecided { .. }) if can_take => Review::Reopen,
-        (Standing::Decided(label), Verdict::Decided(decision)) if decision.label != label => Review::Decide(decision),
-        (Standing::Decided(_), _) => Review::Keep,
+        (Standing::Decided { .. }, Verdict::Undecided { .. }) if can_take => Review::Reopen,
+        (Standing::Decided { label, disputed }, Verdict::Decided(decision))
+            if decision.label != label || (disputed && decision.dispute.is_none()) =>
+        {
+            Review::Decide(decision)
+        }
+        (Standing::Decided { .. }, _) => Review::Keep,
     }
 }
 
@@ -51,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_batch_keeps_corrects_decides_and_reopens() {
-        let decided = Standing::Decided(Some(LabelIndex(1)));
+        let decided = Standing::Decided { label: Some(LabelIndex(1)), disputed: false };
         assert_eq!(review(&RULE, decided, &evidence(3, 1, 0.995), true), Review::Keep);
         assert_eq!(review(&RULE, decided, &evidence(3, 1, 0.9), true), Review::Reopen);
         assert_eq!(review(&RULE, decided, &evidence(3, 1, 0.9), false), Review::Keep, "nobody is left");
@@ -62,6 +71,10 @@ mod tests {
         assert_eq!(review(&RULE, Standing::Open, &evidence(3, 1, 0.9), true), Review::Keep);
         assert_eq!(review(&RULE, Standing::Open, &evidence(1, 1, 0.999), true), Review::Keep, "two votes at least");
         assert!(matches!(review(&RULE, Standing::Open, &evidence(2, 1, 0.999), true), Review::Decide(_)));
+        // A dispute that is none any more.
+        let disputed = Standing::Decided { label: Some(LabelIndex(1)), disputed: true };
+        assert!(matches!(review(&RULE, disputed, &evidence(5, 1, 0.995), false), Review::Decide(_)));
+        assert_eq!(review(&RULE, disputed, &evidence(5, 1, 0.9), false), Review::Keep);
         // With all its votes it does not open again.
         assert_eq!(review(&RULE, decided, &evidence(5, 1, 0.9), true), Review::Keep);
     }

@@ -3,8 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use lambel_core::event::{Event, NewSubtasks};
-use lambel_service::ports::{Messages, ObjectKey, SharedMessages, StoreError, StoreResult};
+use lambel_core::{
+    TaskId,
+    event::{Event, NewSubtasks},
+};
+use lambel_service::ports::{Estimates, Messages, ObjectKey, SharedEstimates, SharedMessages, StoreError, StoreResult};
 
 use super::{Deed, Fault, Faults};
 use crate::lock;
@@ -12,12 +15,14 @@ use crate::lock;
 /// Queues and topics in front of others, with faults.
 pub struct FaultyMessages {
     inner: SharedMessages,
+    estimates: SharedEstimates,
     faults: Arc<Faults>,
     /// What was taken and is on its way: it is not lost, it is late.
     held: Mutex<Vec<Held>>,
 }
 
 enum Held {
+    Estimate(TaskId),
     NewSubtasks(NewSubtasks),
     Uploads(Vec<ObjectKey>),
     Events(Vec<Event>),
@@ -25,8 +30,8 @@ enum Held {
 
 impl FaultyMessages {
     /// In front of these.
-    pub fn new(inner: SharedMessages, faults: Arc<Faults>) -> Self {
-        Self { inner, faults, held: Mutex::default() }
+    pub fn new(inner: SharedMessages, estimates: SharedEstimates, faults: Arc<Faults>) -> Self {
+        Self { inner, estimates, faults, held: Mutex::default() }
     }
 
     /// Lets arrive what was held back.
@@ -37,6 +42,7 @@ impl FaultyMessages {
         let held = std::mem::take(&mut *lock(&self.held));
         for held in held.into_iter().rev() {
             match held {
+                Held::Estimate(task) => self.estimates.ask(task).await?,
                 Held::NewSubtasks(body) => self.inner.send_new_subtasks(&body).await?,
                 Held::Uploads(keys) => self.inner.send_uploads(&keys).await?,
                 Held::Events(events) => self.inner.publish(&events).await?,
@@ -97,6 +103,21 @@ impl Messages for FaultyMessages {
             .call(Deed::Write, || async move {
                 for _ in 0..copies {
                     self.inner.publish(events).await?;
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Estimates for FaultyMessages {
+    async fn ask(&self, task: TaskId) -> StoreResult<()> {
+        let copies = self.copies(|| Held::Estimate(task));
+        self.faults
+            .call(Deed::Write, || async move {
+                for _ in 0..copies {
+                    self.estimates.ask(task).await?;
                 }
                 Ok(())
             })

@@ -1,5 +1,7 @@
 //! Tables that fail, and whose indexes lag behind.
 
+mod batches;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},

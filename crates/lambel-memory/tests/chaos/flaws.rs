@@ -1,5 +1,7 @@
 //! Tables that are wrong on purpose. The checks of the runs have to find each of these.
 
+mod batches;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -55,10 +57,14 @@ pub(crate) enum Flaw {
     LosesEvents,
     /// An event gets a new id each time it is published.
     AnnouncesUnderNewIds,
+    /// An image that opens again loses one of its votes.
+    DropsVotesOfReopened,
+    /// An image that opens again is counted as decided all the same.
+    KeepsCountOfReopened,
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::LeaseWithoutCondition,
         Self::CountsRedeliveries,
         Self::CountsClosesTwice,
@@ -75,6 +81,8 @@ impl Flaw {
         Self::LosesNewSubtasks,
         Self::LosesEvents,
         Self::AnnouncesUnderNewIds,
+        Self::DropsVotesOfReopened,
+        Self::KeepsCountOfReopened,
     ];
 }
 

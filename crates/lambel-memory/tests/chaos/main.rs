@@ -125,4 +125,6 @@ flaws_are_found! {
     new_subtasks_that_get_lost_are_found: LosesNewSubtasks says "never opened";
     events_that_get_lost_are_found: LosesEvents says "announced under 0 ids";
     events_with_another_id_each_time_are_found: AnnouncesUnderNewIds says "announced under several ids";
+    votes_that_are_dropped_by_opening_again_are_found: DropsVotesOfReopened says "opened again without";
+    counters_that_keep_what_is_opened_again_are_found: KeepsCountOfReopened says "counted Counts";
 }

@@ -3,6 +3,9 @@
 //! The model looks at every change of every record as it happens ([`Model::observe`]), at every answer that a caller
 //! gets, and at everything together when all is quiet ([`Model::check_quiet`]).
 
+mod batches;
+mod rules;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -11,11 +14,11 @@ use std::{
 use lambel_core::{
     AuditEntry, Counts, Deed, ImageId, OperatorId, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp,
     api::{ClaimAnswer, VoteOutcome},
-    consensus::{Dispute, Rule},
-    event::Event,
-    subtask::{Answer, Votes},
+    subtask::{Answer, DecidedBy},
 };
 use lambel_service::publish::Change;
+
+use self::rules::{Expected, expected};
 
 /// Something that must not be.
 #[derive(Clone, Debug)]
@@ -102,11 +105,8 @@ pub(crate) struct Pause {
 /// The key of a vote.
 pub(crate) type VoteKey = (TaskId, ImageId, OperatorId);
 
-/// What the votes of a subtask come to.
-enum Expected {
-    Decided(Option<u16>, Option<Dispute>),
-    Open { wanted: usize },
-}
+/// What has become of a record and is to be announced, by the number of the change: its state, and its label.
+type News = BTreeMap<u64, (SubtaskState, Option<String>)>;
 
 #[derive(Default)]
 pub(crate) struct Model {
@@ -131,6 +131,10 @@ pub(crate) struct Model {
     failed_claims: BTreeMap<OperatorId, u64>,
     /// The ids under which something was announced, by what it is about.
     announced: BTreeMap<(TaskId, Option<ImageId>), BTreeSet<String>>,
+    /// What is to be announced of each image.
+    news: BTreeMap<(TaskId, ImageId), News>,
+    /// Late votes that count since their image was opened again.
+    moved: BTreeSet<VoteKey>,
     /// What was uploaded, and so must be recorded.
     pub(crate) uploaded: BTreeSet<(TaskId, ImageId)>,
     /// Names that were granted.
@@ -147,6 +151,10 @@ pub(crate) struct Model {
     pub(crate) completed: u64,
     /// Subtasks that were decided.
     pub(crate) decided: u64,
+    /// Subtasks that a batch has decided, or decided again.
+    pub(crate) revised: u64,
+    /// Subtasks that were opened again.
+    pub(crate) reopened: u64,
 }
 
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Check {
@@ -155,44 +163,6 @@ fn ensure(holds: bool, what: impl FnOnce() -> String) -> Check {
 
 fn ensure_of(kind: Kind, holds: bool, what: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(Finding { kind, text: what() }) }
-}
-
-/// The rules that look at votes alone, once more, as simply as it can be said.
-fn expected(task: &Task, votes: &Votes) -> Expected {
-    let mut tally: BTreeMap<u16, usize> = BTreeMap::new();
-    for label in votes.values().filter_map(|vote| vote.answer.label()) {
-        *tally.entry(label.0).or_default() += 1;
-    }
-    let labels: usize = tally.values().sum();
-    let abstained = votes.len() - labels;
-    let most = tally.values().max().copied().unwrap_or_default();
-    let leaders: Vec<u16> = tally.iter().filter(|(_, count)| **count == most).map(|(label, _)| *label).collect();
-    // The most votes of a label that is not the first of the leaders.
-    let others = tally.iter().filter(|(label, _)| Some(*label) != leaders.first()).map(|(_, count)| *count);
-    let ahead = most - others.max().unwrap_or_default();
-    // Whether there is an answer, whether there are as many votes as there can be, and how many are missing at least.
-    let (answered, full, missing) = match task.policy.rule {
-        Rule::Majority(rule) => {
-            let quorum = rule.quorum as usize;
-            let there = labels >= quorum;
-            (there && ahead > 0, there && labels >= rule.max_labels as usize, quorum.saturating_sub(labels).max(1))
-        }
-        Rule::Lead(rule) => {
-            let (lead, limit) = (rule.lead as usize, rule.max_labels as usize);
-            let missing = lead.saturating_sub(ahead).min(limit.saturating_sub(labels));
-            (ahead >= lead && labels >= rule.min_labels as usize, labels >= limit, missing)
-        }
-        Rule::Adaptive(_) => unreachable!("no task of these tests weighs votes"),
-    };
-    if answered {
-        Expected::Decided(leaders.first().copied(), None)
-    } else if full {
-        Expected::Decided(leaders.first().copied(), Some(Dispute::NoAnswer))
-    } else if abstained >= task.policy.max_abstentions as usize {
-        Expected::Decided(leaders.first().copied(), Some(Dispute::Abstentions))
-    } else {
-        Expected::Open { wanted: missing }
-    }
 }
 
 impl Model {
@@ -268,36 +238,51 @@ impl Model {
             let born = matches!(after.state, SubtaskState::Preparing | SubtaskState::Rejected) && after.rev == 0;
             ensure(born, || format!("{name}: born as {after:?}"))?;
             self.records.insert(key, after.clone());
+            if after.state.is_final() {
+                self.will_announce(after);
+            }
             return Ok(());
         };
         ensure(after.rev == before.rev + 1, || format!("{name}: rev {} after {}", after.rev, before.rev))?;
         let step = (before.state, after.state);
+        let is_batch = before.state.is_final() && after.decided_rev != before.decided_rev
+            || after.state.is_final() && after.decided_by == DecidedBy::Batch && before.decided_rev.is_none();
         let allowed = match step {
             (SubtaskState::Preparing, SubtaskState::Open) => true,
             (SubtaskState::Open, SubtaskState::Complete | SubtaskState::Disputed) => true,
             _ => before.state == after.state,
         };
-        ensure(allowed, || format!("{name}: {step:?}, decided more than once or out of order"))?;
-        if before.state.is_final() {
+        ensure(allowed || is_batch, || format!("{name}: {step:?}, decided more than once or out of order"))?;
+        let news = after.state.is_final() && !before.state.is_final() || is_batch;
+        if is_batch {
+            let (before, after) = (before.clone(), after.clone());
+            self.observe_batch(&name, &before, &after)?;
+        } else if before.state.is_final() {
             let same = before.decision == after.decision && before.votes == after.votes;
             ensure(same, || format!("{name}: changed after its decision"))?;
         } else if after.state.is_final() {
             self.decided += 1;
             ensure(before.votes == after.votes, || format!("{name}: votes changed by its closing"))?;
             let decision = after.decision.map(|decision| (decision.label.map(|label| label.0), decision.dispute));
-            match expected(task, &after.votes) {
+            match expected(task, after) {
                 Expected::Decided(label, dispute) if decision == Some((label, dispute)) => {}
                 _ => return Err(format!("{name}: decision {decision:?} does not follow from {:?}", after.votes).into()),
             }
         }
+        if news {
+            self.will_announce(after);
+        }
+        let (Some(task), Some(before)) = (self.tasks.get(&after.task), self.records.get(&key)) else {
+            return Err(format!("{name}: gone").into());
+        };
         ensure_of(Kind::VoteLost, before.votes.keys().all(|who| after.votes.contains_key(who)), || {
             format!("{name}: a vote is gone")
         })?;
-        ensure_of(Kind::VoteLost, before.late.keys().all(|who| after.late.contains_key(who)), || {
+        ensure_of(Kind::VoteLost, before.late.keys().all(|who| after.has_vote_of(who)), || {
             format!("{name}: a late vote is gone")
         })?;
         if after.state == SubtaskState::Open
-            && let Expected::Open { wanted } = expected(task, &after.votes)
+            && let Expected::Open { wanted } = expected(task, after)
         {
             let live = after.leases.values().filter(|until| **until > now).count();
             ensure(live <= wanted, || format!("{name}: {live} live leases, and only {wanted} votes wanted"))?;
@@ -319,34 +304,6 @@ impl Model {
         }
         self.records.insert(key, after.clone());
         Ok(())
-    }
-
-    /// Something was published.
-    pub(crate) fn published(&mut self, event: &Event) -> Check {
-        let (key, consistent) = match event {
-            Event::Subtask(_, envelope) => {
-                let said = &envelope.data;
-                let record = self.records.get(&(said.task, said.image));
-                let decision = record.and_then(|record| record.decision);
-                let label = self
-                    .tasks
-                    .get(&said.task)
-                    .and_then(|task| task.labels.get(decision?.label?))
-                    .map(|label| label.as_str().to_owned());
-                let fits = record.is_some_and(|record| record.state == said.state)
-                    && label.as_deref() == said.label.as_ref().map(|label| label.as_str());
-                ((said.task, Some(said.image)), fits)
-            }
-            Event::Task(_, envelope) => {
-                let state = self.tasks.get(&envelope.data.task).map(|task| task.state);
-                ((envelope.data.task, None), state == Some(envelope.data.state))
-            }
-            Event::Dataset(..) => return Ok(()),
-        };
-        ensure(consistent, || format!("{} was announced as something that it is not", event.id()))?;
-        let ids = self.announced.entry(key).or_default();
-        ids.insert(event.id().to_owned());
-        ensure_of(Kind::AnnouncedTwice, ids.len() == 1, || format!("announced under several ids: {ids:?}"))
     }
 
     /// A vote was sent.
@@ -499,14 +456,15 @@ impl Model {
         for ((task, image), record) in &self.records {
             let name = format!("{task}/{}", &image.to_string()[..8]);
             let task = &self.tasks[task];
-            if record.state.is_final() {
-                let ids = self.announced.get(&(task.id, Some(*image))).map_or(0, BTreeSet::len);
-                ensure(ids == 1, || format!("{name}: {:?}, and announced under {ids} ids", record.state))?;
-            } else if !task.state.is_final() {
+            let ids = self.announced.get(&(task.id, Some(*image))).map_or(0, BTreeSet::len);
+            let news = self.news.get(&(task.id, *image)).map_or(0, BTreeMap::len);
+            ensure(ids == news, || {
+                format!("{name}: {:?}, and announced under {ids} ids for {news} changes", record.state)
+            })?;
+            if !record.state.is_final() && !task.state.is_final() {
                 ensure(record.state == SubtaskState::Open, || format!("{name}: never opened"))?;
                 // The sweep looks at tasks that are sealed; in others the next claim closes what it meets.
-                let open =
-                    task.state == TaskState::Open || matches!(expected(task, &record.votes), Expected::Open { .. });
+                let open = task.state == TaskState::Open || matches!(expected(task, record), Expected::Open { .. });
                 ensure(open, || format!("{name}: decided by its votes, and nobody has closed it"))?;
             }
         }
@@ -550,10 +508,18 @@ impl Model {
         }
         let step = self.step;
         for ((task, image, who), attempts) in &mut self.attempts {
+            let moved = self.moved.contains(&(*task, *image, who.clone()));
             let record = self.records.get(&(*task, *image));
             let vote = record.and_then(|record| record.votes.get(who)).map(|vote| vote.answer);
             let late = record.and_then(|record| record.late.get(who)).map(|vote| vote.answer);
-            for (register, found, kind) in [(Known::Counts, vote, "vote"), (Known::Late, late, "late vote")] {
+            let registers = [(Known::Counts, vote, "vote"), (Known::Late, late, "late vote")];
+            if moved {
+                batches::check_moved(attempts, vote, late).map_err(|what| Finding {
+                    kind: Kind::VoteLost,
+                    text: format!("{task}/{image}: {what} of {who}"),
+                })?;
+            }
+            for (register, found, kind) in registers.into_iter().filter(|_| !moved) {
                 let acknowledged: Vec<_> = attempts.iter().filter(|attempt| attempt.known == register).collect();
                 let last = acknowledged.iter().map(|attempt| attempt.began).max();
                 self.votes_checked += u64::from(last.is_some());

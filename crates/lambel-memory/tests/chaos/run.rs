@@ -69,6 +69,8 @@ pub(crate) struct Tally {
     pub(crate) recounts: u64,
     pub(crate) quiets: u64,
     pub(crate) decided: u64,
+    pub(crate) revised: u64,
+    pub(crate) reopened: u64,
     pub(crate) completed: u64,
     /// Runs that have found something, by what it was.
     pub(crate) findings: BTreeMap<Kind, u64>,
@@ -101,6 +103,8 @@ impl Tally {
         }
         self.quiets += other.quiets;
         self.decided += other.decided;
+        self.revised += other.revised;
+        self.reopened += other.reopened;
         self.completed += other.completed;
         self.polls += other.polls;
         self.fingerprint ^= other.fingerprint;
@@ -120,7 +124,8 @@ impl fmt::Display for Tally {
         writeln!(f, "votes acknowledged: {}, each looked for again, {} times", self.acknowledged, self.votes_checked)?;
         writeln!(f, "counters compared with the records: {} times", self.recounts)?;
         writeln!(f, "quiet moments: {}", self.quiets)?;
-        writeln!(f, "decisions: {}, tasks completed: {}", self.decided, self.completed)?;
+        writeln!(f, "decisions: {} by votes, {} by batches", self.decided, self.revised)?;
+        writeln!(f, "opened again: {}, tasks completed: {}", self.reopened, self.completed)?;
         write!(f, "found:")?;
         for kind in Kind::ALL {
             let count = self.findings.get(&kind).copied().unwrap_or_default();

@@ -24,7 +24,7 @@ use std::{
 use lambel_core::{
     OperatorId, Task,
     api::AudienceFields,
-    event::{Event, NewSubtasks},
+    event::{Event, LastBatchWanted, NewSubtasks},
 };
 use lambel_memory::{
     ManualClock, MemoryMessages, MemoryObjects, MemoryStore,
@@ -35,6 +35,7 @@ use lambel_service::{
     ports::{Clock, ObjectKey, SharedMessages, SharedObjects, SharedStore},
     progress::Progress,
     publish::{Change, Publisher},
+    skills::Estimator,
     supervise::Supervisors,
     tasks::Tasks,
 };
@@ -105,6 +106,7 @@ pub(crate) struct Sim {
     copies: Vec<Operators>,
     publisher: Arc<Publisher>,
     progress: Progress,
+    estimator: Estimator,
     runtime: Runtime,
     people: Vec<Operator>,
     /// When a resumption of an operator was last under way.
@@ -116,6 +118,7 @@ pub(crate) struct Sim {
     to_open: Vec<NewSubtasks>,
     to_publish: Vec<Change>,
     to_hear: Vec<String>,
+    to_finish: Vec<String>,
     pub(crate) ops: u32,
     calls: BTreeMap<&'static str, u64>,
     crashes: u64,
@@ -162,7 +165,7 @@ impl Sim {
             None => outbox.clone(),
             Some(flaw) => Arc::new(FlawedMessages::new(outbox.clone(), flaw, options.seed)),
         };
-        let late = Arc::new(FaultyMessages::new(queues, faults.clone()));
+        let late = Arc::new(FaultyMessages::new(queues, outbox.clone(), faults.clone()));
         let clock = Arc::new(ManualClock::new());
         let copies = (0..2).map(|_| Operators::new(store.clone(), objects.clone(), clock.clone())).collect::<Vec<_>>();
         let born = AtomicU64::new(0);
@@ -175,10 +178,11 @@ impl Sim {
         let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
         let messages: SharedMessages = late.clone();
         Self {
-            tasks: Tasks::new(store.clone(), objects.clone(), clock.clone()).with_ids(ids),
+            tasks: Tasks::new(store.clone(), objects.clone(), clock.clone()).with_ids(ids).with_estimates(late.clone()),
             supervisors: Supervisors::new(store.clone(), clock.clone()),
             publisher: Arc::new(Publisher::new(store.clone(), messages)),
-            progress: Progress::new(store.clone(), clock.clone()),
+            progress: Progress::new(store.clone(), clock.clone(), late.clone()),
+            estimator: Estimator::new(store.clone(), memory.clone(), clock.clone()),
             people: (0..options.operators + WILLING).map(|_| Operator::default()).collect(),
             options,
             chance,
@@ -203,6 +207,7 @@ impl Sim {
             to_open: Vec::new(),
             to_publish: Vec::new(),
             to_hear: Vec::new(),
+            to_finish: Vec::new(),
             ops: 0,
             calls: BTreeMap::new(),
             crashes: 0,
@@ -223,6 +228,8 @@ impl Sim {
             findings: BTreeMap::new(),
             quiets: self.model.quiets,
             decided: self.model.decided,
+            revised: self.model.revised,
+            reopened: self.model.reopened,
             completed: self.model.completed,
             polls: self.model.step,
             fingerprint: self.fingerprint,
@@ -332,6 +339,8 @@ impl Sim {
             Wish::Publish => self.deliver_changes(),
             Wish::Hear => self.deliver_events(),
             Wish::Sweep => self.sweep(),
+            Wish::Finish => self.deliver_estimates(),
+            Wish::Look => self.look(),
             Wish::Tick => {
                 let millis = match self.chance.below(60) {
                     0 => 3_700_000,
@@ -421,7 +430,9 @@ impl Sim {
             self.model.observe(&change, now, claiming)?;
             let news = match &change {
                 Change::Task { before, after } => after.state.is_final() || before.is_none(),
-                Change::Subtask { after, .. } => after.state.is_final(),
+                Change::Subtask { before, after } => {
+                    after.state.is_final() || before.is_some_and(|before| before.state.is_final())
+                }
                 Change::Branch { .. } => true,
             };
             // The filter of the stream lets little more through than what is announced.
@@ -431,6 +442,8 @@ impl Sim {
         }
         self.to_validate.extend(self.outbox.take_uploads());
         self.to_open.extend(self.outbox.take_new_subtasks());
+        let wanted = self.outbox.take_estimates().into_iter().map(|task| LastBatchWanted { task });
+        self.to_finish.extend(wanted.map(|wanted| serde_json::to_string(&wanted).unwrap()));
         for event in self.outbox.take_events() {
             self.model.published(&event)?;
             if matches!(event, Event::Subtask(..)) {

@@ -22,7 +22,8 @@ use lambel_model::{
     records::{OPERATORS, moment},
 };
 use lambel_service::ports::{
-    Announcement, CastError, Clock, Closing, Desk, Desks, FilePlace, SkillMark, Store, StoreResult, SweepMark, Trail,
+    Announcement, Batches, CastError, Clock, Closing, Desk, Desks, FilePlace, Revised, Revision, SkillMark, Store,
+    StoreResult, SweepMark, Trail,
 };
 
 /// The tables, and which request to them is waited for.
@@ -121,6 +122,18 @@ pass_on! {
     fn put_standing(standing: &Standing, entry: &AuditEntry) -> StoreResult<bool>;
     fn audit(trail: &Trail, before: Option<u64>, limit: u32) -> StoreResult<Vec<(u64, AuditEntry)>>;
     fn count_request(caller: &str, window: u64) -> StoreResult<u32>;
+}
+
+// No task of the model weighs votes, so none has batches.
+#[async_trait]
+impl Batches for Watched {
+    async fn revise(&self, task: &Task, revisions: &[Revision], mark: u64) -> StoreResult<Revised> {
+        self.inner.revise(task, revisions, mark).await
+    }
+
+    async fn complete_by(&self, task: &Task, entry: &AuditEntry, mark: &SkillMark) -> StoreResult<bool> {
+        self.inner.complete_by(task, entry, mark).await
+    }
 }
 
 /// What the model knows and the tables do not: the time, and what is on the screens.

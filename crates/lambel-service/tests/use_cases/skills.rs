@@ -74,7 +74,9 @@ async fn once_operators_are_known_good_ones_are_enough_alone() {
             }
         }
     }
-    assert_eq!(world.seal(task, IMAGES as u64).await.state, TaskState::Complete);
+    world.seal(task, IMAGES as u64).await;
+    world.news().await;
+    assert_eq!(world.show(task).await.state, TaskState::Complete);
 
     // It was looked at a few times, each with more than before; the phase went from cold to warm.
     assert!(looks.len() >= 4, "{looks:?}");

@@ -14,7 +14,7 @@ use lambel_core::{
         AnnounceFiles, Claim, ClaimAnswer, CreateTask, FileAnnouncement, Grant, PolicyFields, SealTask, SubmitVotes,
         SubmittedVote, TaskView, VoteOutcome,
     },
-    event::Event,
+    event::{Event, LastBatchWanted},
 };
 use lambel_memory::{ManualClock, MemoryDatasets, MemoryMessages, MemoryObjects, MemoryStore};
 use lambel_service::{
@@ -72,10 +72,12 @@ impl World {
         let clock = Arc::new(ManualClock::new());
         let ids = AtomicU64::new(1);
         // An id decides where walks through a task begin. The same ones each time, the same run each time.
-        let tasks = Tasks::new(store.clone(), objects.clone(), clock.clone()).with_ids(move || {
-            let n = ids.fetch_add(1, Ordering::Relaxed);
-            format!("019aa5a0-0000-7000-8000-{n:012}").parse().unwrap()
-        });
+        let tasks = Tasks::new(store.clone(), objects.clone(), clock.clone())
+            .with_ids(move || {
+                let n = ids.fetch_add(1, Ordering::Relaxed);
+                format!("019aa5a0-0000-7000-8000-{n:012}").parse().unwrap()
+            })
+            .with_estimates(messages.clone());
         let datasets = Arc::new(MemoryDatasets::default());
         let place = Place { bucket: "uploads".to_owned() };
         Self {
@@ -88,9 +90,9 @@ impl World {
             validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             opener: Opener::new(store.clone(), objects.clone(), clock.clone()),
             publisher: Publisher::new(store.clone(), messages.clone()),
-            progress: Progress::new(store.clone(), clock.clone()),
+            progress: Progress::new(store.clone(), clock.clone(), messages.clone()),
             surveyor: Surveyor::new(store.clone(), objects.clone(), clock.clone()),
-            repairer: Repairer::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
+            repairer: Repairer::new(store.clone(), store.clone(), objects.clone(), messages.clone(), clock.clone()),
             sweeper: Sweeper::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             estimator: Estimator::new(store.clone(), store.clone(), clock.clone()),
             store,
@@ -138,14 +140,15 @@ impl World {
         }
     }
 
-    /// Lets the outbox and the task manager's ear do their work; returns what was announced.
+    /// Lets the outbox and the task manager's ear do their work, and makes last batches that are asked for; returns
+    /// what was announced.
     pub(crate) async fn news(&self) -> Vec<Event> {
         let mut all = Vec::new();
         loop {
             self.publisher.publish(&self.store.take_stream()).await.unwrap();
             self.publisher.publish(&self.datasets.take_stream().await).await.unwrap();
             let events = self.messages.take_events();
-            if events.is_empty() {
+            if events.is_empty() && self.last_batches().await == 0 {
                 return all;
             }
             let bodies: Vec<_> =
@@ -154,6 +157,16 @@ impl World {
             assert!(self.progress.hear(&bodies).await.is_empty());
             all.extend(events);
         }
+    }
+
+    /// Makes the last batches that are asked for, and says how many messages those were.
+    pub(crate) async fn last_batches(&self) -> usize {
+        let wanted = self.messages.take_estimates();
+        let bodies = wanted.iter().map(|task| serde_json::to_string(&LastBatchWanted { task: *task }).unwrap());
+        let bodies: Vec<String> = bodies.collect();
+        let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+        assert!(self.estimator.hear(&bodies).await.is_empty());
+        bodies.len()
     }
 
     pub(crate) async fn sweep(&self) -> Swept {

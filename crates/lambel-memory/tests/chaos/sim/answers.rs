@@ -180,6 +180,18 @@ impl Sim {
                 }
                 Ok(())
             }
+            (Call::Finish { bodies }, done) => {
+                match done {
+                    Some(Done::Hear(back)) => {
+                        for (place, comeback) in back {
+                            self.ensure(comeback == Comeback::Later, number, "a message could not be read")?;
+                            self.to_finish.push(bodies[place].clone());
+                        }
+                    }
+                    _ => self.to_finish.extend(bodies),
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

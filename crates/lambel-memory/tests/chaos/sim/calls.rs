@@ -34,6 +34,8 @@ pub(super) enum Call {
     Publish { changes: Vec<Change> },
     Hear { bodies: Vec<String> },
     Sweep,
+    Finish { bodies: Vec<String> },
+    Look,
 }
 
 impl Call {
@@ -55,12 +57,22 @@ impl Call {
             Self::Publish { .. } => "publish changes",
             Self::Hear { .. } => "hear events",
             Self::Sweep => "sweep",
+            Self::Finish { .. } => "last batches",
+            Self::Look => "batches when due",
         }
     }
 
     /// Whether it may change the counters.
     pub(super) fn counts(&self) -> bool {
-        matches!(self, Self::Validate { .. } | Self::Claim { .. } | Self::Vote { .. } | Self::Sweep)
+        matches!(
+            self,
+            Self::Validate { .. }
+                | Self::Claim { .. }
+                | Self::Vote { .. }
+                | Self::Sweep
+                | Self::Finish { .. }
+                | Self::Look
+        )
     }
 
     /// Whether it may decode pictures, on another thread.
@@ -113,11 +125,13 @@ pub(super) enum Wish {
     Publish,
     Hear,
     Sweep,
+    Finish,
+    Look,
     Tick,
     Release,
 }
 
-pub(super) const WISHES: [(Wish, u32); 19] = [
+pub(super) const WISHES: [(Wish, u32); 21] = [
     (Wish::Create, 4),
     (Wish::Announce, 8),
     (Wish::Seal, 3),
@@ -135,6 +149,8 @@ pub(super) const WISHES: [(Wish, u32); 19] = [
     (Wish::Publish, 12),
     (Wish::Hear, 8),
     (Wish::Sweep, 2),
+    (Wish::Finish, 6),
+    (Wish::Look, 2),
     (Wish::Tick, 10),
     (Wish::Release, 2),
 ];

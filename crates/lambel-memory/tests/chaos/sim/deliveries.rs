@@ -82,6 +82,31 @@ impl Sim {
         Some(())
     }
 
+    pub(super) fn deliver_estimates(&mut self) -> Option<()> {
+        let again = self.again();
+        let bodies = Self::take(&mut self.chance, &mut self.to_finish, 1, again);
+        (!bodies.is_empty()).then_some(())?;
+        let (estimator, given) = (self.estimator.clone(), bodies.clone());
+        let job = async move {
+            let given: Vec<&str> = given.iter().map(String::as_str).collect();
+            Done::Hear(estimator.hear(&given).await)
+        };
+        let what = bodies.join(" ");
+        self.begin(Call::Finish { bodies }, job, format_args!("{what}"));
+        Some(())
+    }
+
+    /// The schedule of the batches.
+    pub(super) fn look(&mut self) -> Option<()> {
+        let estimator = self.estimator.clone();
+        let job = async move {
+            let deadline = Instant::now() + Duration::from_secs(3_600);
+            Done::Deliver(Vec::new(), estimator.run(deadline).await.is_ok())
+        };
+        self.begin(Call::Look, job, format_args!(""));
+        Some(())
+    }
+
     pub(super) fn sweep(&mut self) -> Option<()> {
         let messages: SharedMessages = self.late.clone();
         let sweeper = Sweeper::new(self.store.clone(), self.objects.clone(), messages, self.clock.clone());

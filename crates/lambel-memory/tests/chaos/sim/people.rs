@@ -66,16 +66,22 @@ impl Sim {
         let client = self.chance.below(self.options.clients);
         let quorum = 1 + self.chance.below(3) as u32;
         let labels = 2 + self.chance.below(2);
-        let by_lead = quorum == 2 && labels == 3;
+        let rule = match (quorum, labels) {
+            (2, 3) => RuleName::Lead,
+            (3, _) => RuleName::Adaptive,
+            _ => RuleName::Majority,
+        };
         let request = CreateTask {
             name: "things".to_owned(),
             labels: ["cat", "dog", "cow"][..labels].iter().map(|label| (*label).to_owned()).collect(),
             instructions: None,
             policy: Some(PolicyFields {
-                rule: by_lead.then_some(RuleName::Lead),
-                quorum: (!by_lead).then_some(quorum),
-                lead: by_lead.then_some(quorum),
-                max_labels: Some(quorum + self.chance.below(4) as u32),
+                rule: Some(rule),
+                quorum: (rule == RuleName::Majority).then_some(quorum),
+                lead: (rule == RuleName::Lead).then_some(quorum),
+                confidence: (rule == RuleName::Adaptive).then(|| [0.95, 0.99, 0.999][self.chance.below(3)]),
+                // Where images may open again there is room for some votes more.
+                max_labels: Some(quorum + self.chance.below(4) as u32 + 3 * u32::from(rule == RuleName::Adaptive)),
                 max_abstentions: Some(1 + self.chance.below(3) as u32),
                 lease_seconds: Some([2, 20, 900][self.chance.below(3)]),
                 ..PolicyFields::default()

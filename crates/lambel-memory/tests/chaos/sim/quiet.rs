@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use lambel_core::{
-    AuditEntry, LabelIndex, Task, TaskId,
+    AuditEntry, LabelIndex, Task, TaskId, Timestamp,
     api::{PageQuery, SubmittedVote},
 };
 use lambel_service::{
@@ -43,9 +43,17 @@ impl Sim {
                 self.release();
                 self.drain()?;
             }
-            let begun =
-                [self.deliver_uploads(), self.deliver_new_subtasks(), self.deliver_changes(), self.deliver_events()];
+            let begun = [
+                self.deliver_uploads(),
+                self.deliver_new_subtasks(),
+                self.deliver_changes(),
+                self.deliver_events(),
+                self.deliver_estimates(),
+            ];
             self.finish_running()?;
+            if rounds % 60 == 0 {
+                self.give_up_batches();
+            }
             if begun.iter().any(Option::is_some) {
                 continue;
             }
@@ -53,7 +61,11 @@ impl Sim {
             self.deadly = 0;
             self.release();
             self.drain()?;
-            let waiting = self.to_validate.len() + self.to_open.len() + self.to_publish.len() + self.to_hear.len();
+            let waiting = self.to_validate.len()
+                + self.to_open.len()
+                + self.to_publish.len()
+                + self.to_hear.len()
+                + self.to_finish.len();
             if waiting == 0 && swept {
                 return Ok(());
             }
@@ -61,8 +73,23 @@ impl Sim {
                 // Closes and completes what was stopped in the middle; once, and what follows from it.
                 self.sweep();
                 self.finish_running()?;
+                self.give_up_batches();
+                self.look();
+                self.finish_running()?;
                 swept = true;
             }
+        }
+    }
+
+    /// Waits until batches that were stopped in the middle are given up.
+    fn give_up_batches(&mut self) {
+        let tasks: Vec<TaskId> = self.model.tasks.keys().copied().collect();
+        let begun = tasks.into_iter().any(|task| {
+            let mark = self.now(self.memory.skill_mark(task)).unwrap();
+            mark.begun > Timestamp::default()
+        });
+        if begun {
+            self.clock.pass(Duration::from_secs(17 * 60));
         }
     }
 

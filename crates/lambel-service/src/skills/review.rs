@@ -1,0 +1,122 @@
+//! The review: what a fitted model says of each image, and writing it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use lambel_core::{
+    ImageId, OperatorId, Task,
+    consensus::{Adaptive, MapEm, Measured, Review, Scores, Standing, review},
+};
+
+use super::{Estimator, OPERATORS_AT_ONCE, votes::Votes};
+use crate::ports::{REVISED_AT_ONCE, Revised, Revision, SkillMark, StoreResult};
+
+/// What came of a review.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reviewed {
+    /// Images that were decided, or decided again.
+    pub(super) revised: u64,
+    /// Images that were opened again.
+    pub(super) reopened: u64,
+    /// Images that had changed since they were read: the next look meets them.
+    pub(super) lost: u64,
+}
+
+impl Estimator {
+    /// Reviews all images, and writes what follows from that.
+    pub(super) async fn review(
+        &self,
+        task: &Task,
+        rule: &Adaptive,
+        mark: &SkillMark,
+        votes: &Votes,
+        model: &MapEm,
+        measured: &[Measured],
+    ) -> StoreResult<Reviewed> {
+        let mut reviewed = Reviewed::default();
+        let changes = changes(rule, votes, model);
+        let reopens = changes.iter().any(|(_, change)| *change == Review::Reopen);
+        let willing = if reopens { self.willing(&votes.operators).await? } else { Vec::new() };
+        let found: HashMap<&OperatorId, &Measured> = votes.operators.iter().zip(measured).collect();
+        for chunk in changes.chunks(REVISED_AT_ONCE) {
+            let wanted: BTreeMap<ImageId, (u64, Review)> = chunk
+                .iter()
+                .map(|(place, change)| (votes.images[*place], *change))
+                .map(|(place, change)| (place.image, (place.rev, change)))
+                .collect();
+            let images: Vec<ImageId> = wanted.keys().copied().collect();
+            let now = self.clock.now();
+            let mut revisions = Vec::with_capacity(images.len());
+            for seen in self.store.subtasks(task, &images, true).await? {
+                let Some((rev, change)) = wanted.get(&seen.image) else { continue };
+                if seen.rev != *rev {
+                    reviewed.lost += 1;
+                    continue;
+                }
+                let mut after = seen.clone();
+                let moves = match change {
+                    Review::Keep => false,
+                    Review::Decide(decision) => after.revise(*decision, now),
+                    // Nobody would ever vote on it if all who could have done so.
+                    Review::Reopen if willing.iter().all(|who| seen.has_vote_of(who)) => false,
+                    Review::Reopen => {
+                        after.reopen(&task.policy, |who| found.get(who).map(|measured| measured.earned), now)
+                    }
+                };
+                if moves {
+                    revisions.push(Revision { seen, after });
+                }
+            }
+            if revisions.is_empty() {
+                continue;
+            }
+            match self.store.revise(task, &revisions, mark.rev).await? {
+                Revised::Done(done) => {
+                    for (revision, done) in revisions.iter().zip(done) {
+                        match (done, revision.after.state.is_final()) {
+                            (true, true) => reviewed.revised += 1,
+                            (true, false) => reviewed.reopened += 1,
+                            (false, _) => reviewed.lost += 1,
+                        }
+                    }
+                }
+                Revised::Stopped => {
+                    reviewed.lost += revisions.len() as u64;
+                    return Ok(reviewed);
+                }
+            }
+        }
+        Ok(reviewed)
+    }
+
+    /// Those of some operators who may vote.
+    async fn willing<'a>(&self, operators: &'a [OperatorId]) -> StoreResult<Vec<&'a OperatorId>> {
+        let standings = operators.iter().map(|operator| self.store.standing(operator));
+        let standings: Vec<_> = standings.collect();
+        let standings: Vec<_> = stream::iter(standings).buffered(OPERATORS_AT_ONCE).try_collect().await?;
+        let willing = operators.iter().zip(standings).filter(|(_, standing)| !standing.is_paused());
+        Ok(willing.map(|(operator, _)| operator).collect())
+    }
+}
+
+/// The images that a review does not leave as they are, by their places. Of each image one posterior is in memory at a
+/// time.
+fn changes(rule: &Adaptive, votes: &Votes, model: &MapEm) -> Vec<(usize, Review)> {
+    let mut scores = Scores::default();
+    let mut changes = Vec::new();
+    for (place, (image, ballots)) in votes.images.iter().zip(votes.table.iter()).enumerate() {
+        let standing = image.standing();
+        let change = match review(rule, standing, &model.evidence(ballots, &mut scores), image.movable) {
+            Review::Keep => continue,
+            // Its own votes end it, unless they are too few since it was opened again.
+            Review::Decide(decision)
+                if standing == Standing::Open && (decision.dispute.is_some() || !image.movable) =>
+            {
+                continue;
+            }
+            change => change,
+        };
+        changes.push((place, change));
+    }
+    changes
+}
