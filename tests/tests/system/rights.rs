@@ -269,7 +269,10 @@ impl Stack {
         universe.extend(pairs(&["cognito-idp:AdminCreateUser"], "UserPool"));
         universe.extend(pairs(&["lambda:InvokeFunction"], "SkillEstimator"));
         universe.extend(pairs(&["lambda:InvokeFunction"], "Sweeper"));
-        universe.extend(pairs(&["s3:PutObject"], "DatasetBucket/*/commits/*"));
+        // Who writes all of it writes commits too.
+        if function != "DatasetCommitter" {
+            universe.extend(pairs(&["s3:PutObject"], "DatasetBucket/*/commits/*"));
+        }
         universe.extend(pairs(&["iam:PutRolePolicy"], &format!("{function}Role")));
         universe
     }
