@@ -80,6 +80,11 @@ pub struct Answers {
 }
 
 impl Answers {
+    /// How many of them were labels.
+    pub fn votes(&self) -> u32 {
+        self.votes
+    }
+
     /// Counts one answer.
     pub fn count(&mut self, answer: Answered) {
         if let Some(time) = answer.elapsed_ms {

@@ -135,6 +135,8 @@ pub(crate) struct Model {
     news: BTreeMap<(TaskId, ImageId), News>,
     /// Late votes that count since their image was opened again.
     moved: BTreeSet<VoteKey>,
+    /// Images on which an operator has changed their vote.
+    changed: BTreeSet<(TaskId, ImageId)>,
     /// What was uploaded, and so must be recorded.
     pub(crate) uploaded: BTreeSet<(TaskId, ImageId)>,
     /// Names that were granted.
@@ -284,8 +286,14 @@ impl Model {
         if after.state == SubtaskState::Open
             && let Expected::Open { wanted } = expected(task, after)
         {
-            let live = after.leases.values().filter(|until| **until > now).count();
-            ensure(live <= wanted, || format!("{name}: {live} live leases, and only {wanted} votes wanted"))?;
+            // A vote that is changed can make fewer votes wanted than there are leases out. Those stay; none is added.
+            if before.votes.iter().any(|(who, vote)| after.votes.get(who).is_some_and(|now| now.answer != vote.answer)) {
+                self.changed.insert(key);
+            }
+            let live = |record: &Subtask| record.leases.values().filter(|until| **until > now).count();
+            let most = if self.changed.contains(&key) { wanted.max(live(before)) } else { wanted };
+            let live = live(after);
+            ensure(live <= most, || format!("{name}: {live} live leases, and only {wanted} votes wanted"))?;
         }
         for (who, _) in before.leases.iter().filter(|(who, until)| after.leases.get(who) != Some(until)) {
             self.told.remove(&(after.task, after.image, who.clone()));

@@ -106,7 +106,7 @@ impl Reporter {
             self.pause(task, changed.iter().filter(|record| is_to_pause(record))).await?;
         }
         let agreement = krippendorff_alpha(seen.table).map(rounded);
-        let votes = seen.table.votes() as u64;
+        let votes = tallies.0.values().map(|answers| u64::from(answers.votes())).sum();
         let summary = TaskQuality { images: seen.images, votes, agreement, measured_at: self.clock.now() };
         self.quality.put_task_quality(task.id, &summary).await
     }
