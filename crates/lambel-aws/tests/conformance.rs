@@ -12,4 +12,5 @@ async fn dynamodb_conforms() {
     let aws = Aws::from_env().await;
     let store = DynamoStore::new(&aws, name("tasks_table_name"), name("subtasks_table_name"));
     conformance::run(&store).await;
+    conformance::run_gold(&store, &store).await;
 }

@@ -116,6 +116,9 @@ struct PolicyArgs {
     /// How long an operator has for what they have claimed [default: 900]
     #[arg(long, value_name = "N")]
     lease_seconds: Option<u32>,
+    /// How much of what operators get is gold, which measures them: 0 to 0.5 [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    gold_rate: Option<f64>,
 }
 
 impl PolicyArgs {
@@ -130,6 +133,7 @@ impl PolicyArgs {
             max_labels: self.max_labels,
             max_abstentions: self.max_abstentions,
             lease_seconds: self.lease_seconds,
+            gold_rate: self.gold_rate,
         };
         Policy::parse(&fields).map_err(|error| Failure::usage(error.to_string()))?;
         Ok((fields != PolicyFields::default()).then_some(fields))
@@ -314,6 +318,8 @@ pub(crate) fn describe(task: &TaskView) -> String {
     row("confidence", task.policy.confidence.map(|confidence| confidence.to_string()));
     row("at least", task.policy.min_labels.map(|votes| format!("{votes} votes")));
     row("at most", task.policy.max_labels.map(|votes| format!("{votes} votes")));
+    let gold_rate = task.policy.gold_rate.filter(|rate| *rate > 0.0);
+    row("gold", gold_rate.map(|rate| format!("{:.1} % of what is handed out", 100.0 * rate)));
     row("images", task.images.map(|images| images.to_string()));
     if let Some(counts) = task.progress {
         row("accepted", Some(counts.accepted.to_string()));

@@ -2,6 +2,8 @@
 //!
 //! Requests refuse fields that they do not know. Fields that have nothing to say are left out of answers.
 
+mod gold;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{
     IntoParams, ToSchema,
@@ -12,9 +14,11 @@ use crate::{
     AccountName, AuditEntry, ImageId, Label, OperatorId, TaskId, TeamName, Timestamp,
     consensus::{Confidence, Dispute, Phase},
     limits,
-    subtask::{Abstention, Refusal, SubtaskState},
+    subtask::{Abstention, DecidedBy, Refusal, SubtaskState},
     task::TaskState,
 };
+
+pub use gold::{AddGold, GoldFields, GoldOutcome, GoldPage, GoldReceipt, GoldReceipts, GoldRemoval, GoldView};
 
 /// A task to be made.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -136,6 +140,11 @@ pub struct PolicyFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 43200)]
     pub lease_seconds: Option<u32>,
+    /// How much of what operators get is gold, as a share: 0 to 0.5, 0 by default. Gold are images whose true label the
+    /// client knows; they measure operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 0.5)]
+    pub gold_rate: Option<f64>,
 }
 
 /// A task, as its client sees it.
@@ -436,6 +445,10 @@ pub struct ImageStatus {
     /// Why it is disputed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispute: Option<Dispute>,
+    /// Who decided it. With `votes` the label and how sure it is follow from the votes that are shown. With `gold` the
+    /// client knows the label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<DecidedBy>,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,

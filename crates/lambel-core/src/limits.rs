@@ -76,3 +76,12 @@ pub const BODY_BYTES: usize = 1_000_000;
 /// A page of rows, in bytes: where it would be longer it ends, and names the next page. A function can answer with
 /// 6 MB at most; as JSON in JSON, or as base64, the same rows need a third more.
 pub const RESPONSE_BYTES: usize = 4_000_000;
+/// Shares of gold that a task can ask for among the images that are handed out. At a half, measuring takes as much work
+/// as labelling.
+pub const GOLD_RATES: std::ops::RangeInclusive<f64> = 0.0..=0.5;
+/// Images of gold that an operator gets before any other, as far as there are so many.
+pub const GOLD_FIRST: usize = 5;
+/// Images of gold of one task. An operator's answers on all of them live in one DynamoDB item of 400 KB at most.
+pub const GOLD_PER_TASK: usize = 1_000;
+/// Images made gold by one request.
+pub const GOLD_PER_REQUEST: usize = 100;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    GoldRate,
     api::{PolicyFields, RuleName},
     consensus::{Adaptive, COLD_LEAD, Confidence, Decision, Dispute, Lead, Majority, Rule, Verdict},
     limits,
@@ -27,11 +28,19 @@ pub struct Policy {
     pub max_abstentions: u32,
     /// How long an operator has for what they have claimed.
     pub lease_seconds: u32,
+    /// How much of what is handed out is gold.
+    #[serde(default, skip_serializing_if = "GoldRate::is_none")]
+    pub gold_rate: GoldRate,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { rule: Rule::Majority(Majority { quorum: 3, max_labels: 7 }), max_abstentions: 3, lease_seconds: 900 }
+        Self {
+            rule: Rule::Majority(Majority { quorum: 3, max_labels: 7 }),
+            max_abstentions: 3,
+            lease_seconds: 900,
+            gold_rate: GoldRate::default(),
+        }
     }
 }
 
@@ -59,7 +68,9 @@ impl Policy {
         within("max_abstentions", max_abstentions, 1, limits::MAX_ABSTENTIONS)?;
         let lease_seconds = fields.lease_seconds.unwrap_or(usual.lease_seconds);
         within("lease_seconds", lease_seconds, limits::LEASE_SECONDS_MIN, limits::LEASE_SECONDS_MAX)?;
-        Ok(Self { rule, max_abstentions, lease_seconds })
+        let share = fields.gold_rate.unwrap_or_default();
+        let gold_rate = GoldRate::parse(share).ok_or(PolicyError::GoldRate { value: share })?;
+        Ok(Self { rule, max_abstentions, lease_seconds, gold_rate })
     }
 
     /// Judges the votes of one subtask of a task with so many labels.
@@ -121,6 +132,7 @@ impl From<&Policy> for PolicyFields {
             max_labels: Some(policy.rule.max_labels()),
             max_abstentions: Some(policy.max_abstentions),
             lease_seconds: Some(policy.lease_seconds),
+            gold_rate: Some(policy.gold_rate.get()),
             ..Self::default()
         };
         match policy.rule {
@@ -162,6 +174,12 @@ pub enum PolicyError {
     /// A confidence is out of its range.
     #[error("confidence is {} to {}, not {value}", limits::CONFIDENCES.start(), limits::CONFIDENCES.end())]
     Confidence {
+        /// What was asked for.
+        value: f64,
+    },
+    /// A share of gold is out of its range.
+    #[error("gold_rate is {} to {}, not {value}", limits::GOLD_RATES.start(), limits::GOLD_RATES.end())]
+    GoldRate {
         /// What was asked for.
         value: f64,
     },

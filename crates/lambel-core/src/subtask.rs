@@ -151,6 +151,27 @@ pub struct Refusal {
     pub detail: String,
 }
 
+/// Who made a decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecidedBy {
+    /// The votes of the image, by the task's rule: the decision follows from the record alone.
+    #[default]
+    Votes,
+    /// The client, who knows the true label: the image is gold. Votes that it had stay, without effect.
+    Gold,
+}
+
+impl DecidedBy {
+    /// The name as it is written in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Votes => "votes",
+            Self::Gold => "gold",
+        }
+    }
+}
+
 /// The record of one image of one task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subtask {
@@ -176,6 +197,8 @@ pub struct Subtask {
     pub leases: BTreeMap<OperatorId, Timestamp>,
     /// The decision, once there is one.
     pub decision: Option<Decision>,
+    /// Who made it, if there is one.
+    pub decided_by: DecidedBy,
     /// Why the image was rejected, if it was.
     pub refusal: Option<Refusal>,
     /// When the record was made.
@@ -238,6 +261,7 @@ impl Subtask {
             late: Votes::new(),
             leases: BTreeMap::new(),
             decision: None,
+            decided_by: DecidedBy::Votes,
             refusal: None,
             created_at: now,
             decided_at: None,
@@ -400,9 +424,16 @@ impl Subtask {
     pub fn close(&mut self, decision: Decision, now: Timestamp) {
         self.state = if decision.dispute.is_some() { SubtaskState::Disputed } else { SubtaskState::Complete };
         self.decision = Some(decision);
+        self.decided_by = DecidedBy::Votes;
         self.decided_at = Some(now);
         self.rev += 1;
         self.decided_rev = Some(self.rev);
+    }
+
+    /// Closes it with a decision that somebody else than its votes has made.
+    pub fn close_by(&mut self, decision: Decision, by: DecidedBy, now: Timestamp) {
+        self.close(decision, now);
+        self.decided_by = by;
     }
 }
 

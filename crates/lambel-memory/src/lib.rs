@@ -5,6 +5,7 @@
 
 pub mod conformance;
 pub mod faults;
+mod gold;
 mod store;
 
 use std::{

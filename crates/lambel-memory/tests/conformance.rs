@@ -4,5 +4,7 @@ use lambel_memory::{MemoryStore, conformance};
 
 #[tokio::test]
 async fn memory_conforms() {
-    conformance::run(&MemoryStore::default()).await;
+    let store = MemoryStore::default();
+    conformance::run(&store).await;
+    conformance::run_gold(&store, &store).await;
 }

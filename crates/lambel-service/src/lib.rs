@@ -7,6 +7,7 @@ mod audit;
 pub mod caller;
 pub mod dead_letters;
 pub mod error;
+pub mod gold;
 pub mod open;
 pub mod operate;
 pub mod pace;

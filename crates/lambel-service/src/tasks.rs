@@ -16,7 +16,7 @@ use crate::{
     audit::audit_page,
     caller::{Caller, Role},
     error::{Error, Result},
-    ports::{Announcement, ObjectKey, SharedClock, SharedObjects, SharedStore, Trail},
+    ports::{Announcement, NoGold, ObjectKey, SharedClock, SharedGold, SharedObjects, SharedStore, Trail},
     progress,
     results::page_limit,
 };
@@ -33,13 +33,20 @@ pub struct Tasks {
     pub(crate) store: SharedStore,
     pub(crate) objects: SharedObjects,
     pub(crate) clock: SharedClock,
+    pub(crate) gold: SharedGold,
     ids: Arc<dyn Fn() -> TaskId + Send + Sync>,
 }
 
 impl Tasks {
     /// Over these ports.
     pub fn new(store: SharedStore, objects: SharedObjects, clock: SharedClock) -> Self {
-        Self { store, objects, clock, ids: Arc::new(TaskId::random) }
+        Self { store, objects, clock, gold: Arc::new(NoGold), ids: Arc::new(TaskId::random) }
+    }
+
+    /// The same, for tasks with gold.
+    #[must_use]
+    pub fn with_gold(self, gold: SharedGold) -> Self {
+        Self { gold, ..self }
     }
 
     /// The same, with ids of new tasks from here instead of from chance: an id decides where walks through a task

@@ -11,7 +11,7 @@ use lambel_core::{
     AnnouncedFile, AuditEntry, FileName, ImageId, LabelIndex, Standing, Subtask, SubtaskState, Task, TaskId, Timestamp,
     Vote,
     consensus::{Confidence, Decision, Dispute, Earned, Measured, Rule, Skill, Weight},
-    subtask::{Abstention, Answer, Picture, Preview, Refusal, Votes},
+    subtask::{Abstention, Answer, DecidedBy, Picture, Preview, Refusal, Votes},
 };
 use lambel_service::ports::{Desk, SkillMark, StoreError, StoreResult, SweepMark};
 
@@ -28,8 +28,11 @@ const VERSION_WITH_AUDIENCE: u32 = 2;
 /// The version of a task that is decided by another rule than `majority`: who does not know the rule must not decide
 /// by one that it knows. Who knows this version knows audiences too.
 const VERSION_WITH_RULE: u32 = 3;
+/// The version of a task with gold: who does not know it would drop the rate when they seal the task. Who knows this
+/// version knows every rule.
+const VERSION_WITH_GOLD: u32 = 4;
 
-fn versioned() -> (String, AttributeValue) {
+pub(super) fn versioned() -> (String, AttributeValue) {
     ("v".to_owned(), number(VERSION))
 }
 
@@ -39,13 +42,13 @@ fn unreadable(what: &str, detail: impl std::fmt::Display) -> StoreError {
 }
 
 /// Reads the attributes of one item.
-struct Reader {
+pub(super) struct Reader {
     what: &'static str,
     item: Item,
 }
 
 impl Reader {
-    fn new(what: &'static str, item: Item) -> StoreResult<Self> {
+    pub(super) fn new(what: &'static str, item: Item) -> StoreResult<Self> {
         Self::up_to(VERSION, what, item)
     }
 
@@ -58,11 +61,11 @@ impl Reader {
         Err(unreadable(what, format!("its shape has version {version}, this program knows {newest}")))
     }
 
-    fn missing(&self, name: &str) -> StoreError {
+    pub(super) fn missing(&self, name: &str) -> StoreError {
         unreadable(self.what, format!("attribute `{name}` is missing or of another type"))
     }
 
-    fn text(&self, name: &str) -> StoreResult<&str> {
+    pub(super) fn text(&self, name: &str) -> StoreResult<&str> {
         self.maybe_text(name).ok_or_else(|| self.missing(name))
     }
 
@@ -70,7 +73,7 @@ impl Reader {
         self.item.get(name)?.as_s().ok().map(String::as_str)
     }
 
-    fn number<T: std::str::FromStr>(&self, name: &str) -> StoreResult<T> {
+    pub(super) fn number<T: std::str::FromStr>(&self, name: &str) -> StoreResult<T> {
         self.maybe_number(name)?.ok_or_else(|| self.missing(name))
     }
 
@@ -81,16 +84,16 @@ impl Reader {
         }
     }
 
-    fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> StoreResult<T> {
+    pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> StoreResult<T> {
         self.text(name)?.parse().map_err(|error| unreadable(self.what, error))
     }
 
-    fn moment(&self, name: &str) -> StoreResult<Timestamp> {
+    pub(super) fn moment(&self, name: &str) -> StoreResult<Timestamp> {
         self.number(name).map(Timestamp::from_millis)
     }
 
     /// A map attribute, each entry read by a function.
-    fn map<K: std::str::FromStr + Ord, V>(
+    pub(super) fn map<K: std::str::FromStr + Ord, V>(
         &self,
         name: &str,
         read: impl Fn(&AttributeValue) -> Option<V>,
@@ -101,7 +104,7 @@ impl Reader {
     }
 }
 
-fn read_number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
+pub(super) fn read_number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
     value.as_n().ok()?.parse().ok()
 }
 
@@ -148,7 +151,7 @@ fn read_earned(map: &Item) -> Option<Option<Earned>> {
     Some(Some(Earned { weight, phase: of_name(map.get("p")?.as_s().ok()?)? }))
 }
 
-fn read_vote(value: &AttributeValue) -> Option<Vote> {
+pub(super) fn read_vote(value: &AttributeValue) -> Option<Vote> {
     let map = value.as_m().ok()?;
     let answer = match map.get("a")? {
         AttributeValue::N(place) => Answer::Label(LabelIndex(place.parse().ok()?)),
@@ -205,6 +208,7 @@ pub(super) fn subtask(subtask: &Subtask, pool: &str) -> Item {
         put("decided_rev", number(rev));
     }
     item.extend(subtask.decision.iter().flat_map(decision));
+    item.extend(decided_by(subtask));
     item
 }
 
@@ -214,6 +218,12 @@ pub(super) fn decision(decision: &Decision) -> Vec<(String, AttributeValue)> {
     attributes.extend(decision.label.map(|LabelIndex(place)| ("label".to_owned(), number(place))));
     attributes.extend(decision.dispute.map(|dispute| ("dispute".to_owned(), string(name_of(dispute)))));
     attributes
+}
+
+/// Who has made the decision, where it was somebody else than the votes.
+pub(super) fn decided_by(subtask: &Subtask) -> Option<(String, AttributeValue)> {
+    let by = subtask.decided_by;
+    (by != DecidedBy::Votes).then(|| ("by".to_owned(), string(by.as_str())))
 }
 
 /// Reads a subtask, of the table or of its stream.
@@ -262,6 +272,10 @@ pub fn read_subtask(item: HashMap<String, AttributeValue>) -> StoreResult<Subtas
         late: reader.map("late", read_vote)?,
         leases: reader.map("leases", |until| read_number(until).map(Timestamp::from_millis))?,
         decision,
+        decided_by: match reader.maybe_text("by") {
+            Some(name) => of_name(name).ok_or_else(|| bad("by"))?,
+            None => DecidedBy::Votes,
+        },
         refusal,
         created_at: reader.moment("created")?,
         decided_at: reader.maybe_number("decided")?.map(Timestamp::from_millis),
@@ -273,6 +287,7 @@ pub fn read_subtask(item: HashMap<String, AttributeValue>) -> StoreResult<Subtas
 pub(super) fn task(task: &Task) -> StoreResult<Item> {
     let mut item: Item = serde_dynamo::to_item(task).map_err(|error| StoreError::Failed(error.to_string()))?;
     let version = match (&task.policy.rule, task.audience.is_everyone()) {
+        _ if !task.policy.gold_rate.is_none() => VERSION_WITH_GOLD,
         (Rule::Majority(_), true) => VERSION,
         (Rule::Majority(_), false) => VERSION_WITH_AUDIENCE,
         (Rule::Lead(_) | Rule::Adaptive(_), _) => VERSION_WITH_RULE,
@@ -283,7 +298,7 @@ pub(super) fn task(task: &Task) -> StoreResult<Item> {
 
 /// Reads a task, of the table or of its stream.
 pub fn read_task(item: HashMap<String, AttributeValue>) -> StoreResult<Task> {
-    let reader = Reader::up_to(VERSION_WITH_RULE, "task", item)?;
+    let reader = Reader::up_to(VERSION_WITH_GOLD, "task", item)?;
     serde_dynamo::from_item(reader.item).map_err(|error| unreadable("task", error))
 }
 
@@ -489,6 +504,8 @@ mod tests {
         assert_eq!(version(by(RuleName::Lead), Audience::Everyone), 3);
         assert_eq!(version(by(RuleName::Lead), team()), 3);
         assert_eq!(version(by(RuleName::Adaptive), Audience::Everyone), 3);
+        let gold = PolicyFields { gold_rate: Some(0.1), ..PolicyFields::default() };
+        assert_eq!(version(gold, Audience::Everyone), 4);
     }
 
     fn some_task() -> Task {

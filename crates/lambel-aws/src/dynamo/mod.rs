@@ -6,8 +6,10 @@
 //! | `items` | the attributes of every kind of item, and their versions |
 //! | `client` | requests: paging, batches, transactions, conflicts, and what they cost |
 //! | `tasks`, `subtasks`, `watch` | the operations of the port |
+//! | `gold` | those of the port of gold |
 
 mod client;
+mod gold;
 pub mod items;
 mod keys;
 mod subtasks;

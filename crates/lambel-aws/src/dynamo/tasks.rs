@@ -26,7 +26,7 @@ const ANNOUNCED_AT_ONCE: usize = 50;
 const AT_ONCE: usize = 8;
 
 /// An item with its key.
-fn keyed((pk, sk): Key, mut item: Item) -> Item {
+pub(super) fn keyed((pk, sk): Key, mut item: Item) -> Item {
     item.extend([("pk".to_owned(), string(pk)), ("sk".to_owned(), string(sk))]);
     item
 }

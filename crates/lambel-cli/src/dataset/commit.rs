@@ -127,7 +127,8 @@ fn object(policy: &PolicyFields) -> Map<String, Value> {
 fn consensus(view: &TaskView) -> Consensus {
     let mut parameters = object(&view.policy);
     let method = parameters.remove("rule").and_then(|rule| rule.as_str().map(str::to_owned));
-    // How long somebody may look at an image changes no label.
+    // How long somebody may look at an image, and how they are measured, changes no label.
     parameters.remove("lease_seconds");
+    parameters.remove("gold_rate");
     Consensus { method: method.unwrap_or_else(|| "majority".to_owned()), parameters }
 }

@@ -80,6 +80,7 @@ impl Sim {
                 max_labels: Some(quorum + self.chance.below(4) as u32),
                 max_abstentions: Some(1 + self.chance.below(3) as u32),
                 lease_seconds: Some([2, 20, 900][self.chance.below(3)]),
+                gold_rate: None,
             }),
             audience: None,
             expected_images: [Some(100), None][self.chance.below(2)],
