@@ -40,8 +40,8 @@ impl World {
         let store = Arc::new(DynamoStore::new(&aws, name("tasks_table_name"), name("subtasks_table_name")));
         let objects = Arc::new(MemoryObjects::default());
         Self {
-            operators: Operators::new(store.clone(), objects.clone(), Arc::new(SystemClock)),
-            tasks: Tasks::new(store.clone(), objects.clone(), Arc::new(SystemClock)),
+            operators: Operators::new(store.clone(), objects.clone(), Arc::new(SystemClock)).with_gold(store.clone()),
+            tasks: Tasks::new(store.clone(), objects.clone(), Arc::new(SystemClock)).with_gold(store.clone()),
             messages: Arc::new(MemoryMessages::default()),
             objects,
             store,

@@ -7,6 +7,7 @@
 
 mod answers;
 mod extract;
+mod gold;
 mod json;
 mod operators;
 mod pages;

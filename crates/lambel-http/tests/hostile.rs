@@ -48,7 +48,8 @@ fn bodies(task: &str) -> Vec<Good> {
             "/api/tasks",
             json!({
                 "name": "t", "labels": ["cat", "dog"], "instructions": "look", "expected_images": 5,
-                "policy": {"rule": "majority", "quorum": 2, "max_labels": 5, "max_abstentions": 3, "lease_seconds": 60},
+                "policy": {"rule": "majority", "quorum": 2, "max_labels": 5, "max_abstentions": 3, "lease_seconds": 60,
+                    "gold_rate": 0.1},
                 "audience": {"everyone": false, "operators": ["anna"], "teams": ["birds"]},
             }),
         ),
@@ -77,6 +78,12 @@ fn bodies(task: &str) -> Vec<Good> {
             ]}),
         ),
         good(admin(), Method::PUT, "/api/operators/op-1/pause", json!({"reason": "asked for"})),
+        good(
+            alice(),
+            Method::POST,
+            "/api/tasks/{task}/gold",
+            json!({"gold": [{"name": "a.png", "label": label}, {"image": image, "label": label}]}),
+        ),
     ]
 }
 
@@ -279,6 +286,9 @@ async fn texts_that_are_too_long_or_untidy_are_refused() {
         (6, "/votes", json!([]), "votes"),
         (6, "/votes", Value::Array(vec![bodies[6].body["votes"][0].clone(); 101]), "votes"),
         (7, "/reason", json!(long), "reason"),
+        (0, "/policy/gold_rate", json!(0.51), "policy"),
+        (8, "/gold", json!([]), "gold"),
+        (8, "/gold", Value::Array(vec![bodies[8].body["gold"][0].clone(); 101]), "gold"),
     ] {
         let good = &bodies[body];
         let mut body = good.body.clone();

@@ -208,7 +208,6 @@ impl Operators {
         let mut stale = Vec::new();
         let mut unread_held = held.clone();
         let mut first = true;
-        let mut has_work = false;
 
         loop {
             let missing = wanted.saturating_sub(handed.len());
@@ -221,10 +220,10 @@ impl Operators {
                 0 => Vec::new(),
                 _ => self.candidates(&mut walk, &task, now, limit.min(room)).await?,
             };
-            has_work |= !candidates.is_empty();
+            first = false;
             let mut reading: Vec<ImageId> = own.clone();
             reading.extend(candidates.iter().filter(|image| !own.contains(image)));
-            if reading.is_empty() && gold.is_none() {
+            if reading.is_empty() {
                 break;
             }
             // What the operator holds must be read as it is now: they may have voted on it a moment ago.
@@ -260,12 +259,11 @@ impl Operators {
             }
             // What was voted on, or has gone to others, is no live lease any more.
             let room = limits::LIVE_LEASES.saturating_sub(held.len() - gone.len() + live_gold);
-            if let Some(gold) = gold.as_mut().filter(|_| first) {
-                // Only what is new can be gold.
+            // Where there is no work for them, gold would be labelled for nothing.
+            if let Some(gold) = gold.as_mut().filter(|gold| gold.drawn.is_none() && !free.is_empty()) {
                 wanted -= gold.draw(&task, (wanted - handed.len()).min(room), now);
             }
-            first = false;
-            let room = room.saturating_sub(gold.as_ref().map_or(0, |gold| gold.drawn));
+            let room = room.saturating_sub(gold.as_ref().and_then(|gold| gold.drawn).unwrap_or(0));
             let fresh = |handed: &BTreeMap<ImageId, _>| handed.keys().filter(|i| !held.contains(i)).count();
             let mut free = free.into_iter();
             while handed.len() < wanted && fresh(&handed) < room {
@@ -292,13 +290,8 @@ impl Operators {
         // Another claim of theirs has leased at the same time; this one gives back what is too much.
         let returns: Vec<_> = surplus.iter().map(|image| self.store.give_back(&task, *image, operator)).collect();
         stream::iter(returns).buffered(AT_ONCE).try_for_each(async |_| Ok(())).await?;
-        let fresh = handed.keys().any(|image| !held.contains(image));
-        let mut missed = (is_new || !first_try) && fresh;
+        let mut missed = (is_new || !first_try) && handed.keys().any(|image| !held.contains(image));
         if let Some(mut gold) = gold {
-            // Where there is no work for them, gold would be labelled for nothing.
-            if !fresh && (handed.len() < wanted || !has_work) {
-                gold.drawn = 0;
-            }
             handed.extend(std::mem::take(&mut gold.held).into_iter().map(|held| (held.0.image, held)));
             let leased = self.gold.lease(gold, until, now).await?;
             // Gold has a record of its own, and a pause may have come between the two.

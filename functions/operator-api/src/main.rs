@@ -15,8 +15,9 @@ async fn main() -> Result<(), Error> {
     store.warm_up().await;
     let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
     let pace = Pace::new(store.clone(), clock.clone());
-    let supervisors = Supervisors::new(store.clone(), clock.clone());
-    let app = lambel_http::operators_app(Operators::new(store, Arc::new(objects), clock), supervisors, pace);
+    let supervisors = Supervisors::new(store.clone(), clock.clone()).with_gold(store.clone());
+    let operators = Operators::new(store.clone(), Arc::new(objects), clock).with_gold(store);
+    let app = lambel_http::operators_app(operators, supervisors, pace);
     lambda_http::run(service_fn(move |mut request: Request| {
         if let Some(caller) = gateway::caller(&request) {
             request.extensions_mut().insert(caller);

@@ -25,7 +25,8 @@ async fn main() -> Result<(), Error> {
     };
     let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
     let pace = Pace::new(store.clone(), clock.clone());
-    let app = lambel_http::tasks_app(Tasks::new(store, Arc::new(objects), clock), pace, config);
+    let tasks = Tasks::new(store.clone(), Arc::new(objects), clock).with_gold(store);
+    let app = lambel_http::tasks_app(tasks, pace, config);
     lambda_http::run(service_fn(move |mut request: Request| {
         if let Some(caller) = gateway::caller(&request) {
             request.extensions_mut().insert(caller);

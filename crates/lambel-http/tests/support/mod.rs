@@ -89,12 +89,12 @@ impl World {
         };
         Self {
             tasks: lambel_http::tasks_app(
-                Tasks::new(store.clone(), objects.clone(), clock.clone()),
+                Tasks::new(store.clone(), objects.clone(), clock.clone()).with_gold(store.clone()),
                 Pace::new(store.clone(), clock.clone()),
                 config,
             ),
             operators: lambel_http::operators_app(
-                Operators::new(store.clone(), objects.clone(), clock.clone()),
+                Operators::new(store.clone(), objects.clone(), clock.clone()).with_gold(store.clone()),
                 Supervisors::new(store.clone(), clock.clone()),
                 Pace::new(store.clone(), clock.clone()),
             ),

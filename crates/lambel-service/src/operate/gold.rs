@@ -57,15 +57,15 @@ pub(super) struct Share {
     barred: BTreeSet<ImageId>,
     /// Which draw this is.
     turn: u64,
-    /// How many they get.
-    pub(super) drawn: usize,
+    /// How many they get; none as long as nothing was drawn.
+    pub(super) drawn: Option<usize>,
 }
 
 impl Share {
     /// Draws how many of the next `fresh` images are gold.
     pub(super) fn draw(&mut self, task: &Task, fresh: usize, now: Timestamp) -> usize {
-        self.drawn = how_many(task, &self.desk, self.turn, fresh, now).min(self.ready.len());
-        self.drawn
+        let drawn = how_many(task, &self.desk, self.turn, fresh, now).min(self.ready.len());
+        *self.drawn.insert(drawn)
     }
 }
 
@@ -114,7 +114,7 @@ impl Mixer {
             ready: Vec::new(),
             barred: BTreeSet::new(),
             turn: desk.rev,
-            drawn: 0,
+            drawn: None,
             desk: of_gold.clone(),
         };
         let mut reading: Vec<ImageId> = held.iter().map(|(image, _)| *image).collect();
@@ -151,7 +151,7 @@ impl Mixer {
     ) -> Result<Vec<(Subtask, Timestamp)>> {
         let Share { mut desk, ready, barred, drawn, .. } = share;
         for _ in 0..TRIES {
-            let drawn = ready.iter().take(drawn).filter(|subtask| desk.may_get(&subtask.image, now));
+            let drawn = ready.iter().take(drawn.unwrap_or(0)).filter(|subtask| desk.may_get(&subtask.image, now));
             let leased: Vec<_> = drawn.map(|subtask| (subtask.clone(), until)).collect();
             if leased.is_empty() && barred.is_subset(&desk.barred) {
                 return Ok(Vec::new());

@@ -67,11 +67,13 @@ impl World {
         let ids = AtomicU64::new(1);
         Self {
             // An id decides where walks through a task begin. The same ones each time, the same run each time.
-            tasks: Tasks::new(store.clone(), objects.clone(), clock.clone()).with_ids(move || {
-                let n = ids.fetch_add(1, Ordering::Relaxed);
-                format!("019aa5a0-0000-7000-8000-{n:012}").parse().unwrap()
-            }),
-            operators: Operators::new(store.clone(), objects.clone(), clock.clone()),
+            tasks: Tasks::new(store.clone(), objects.clone(), clock.clone()).with_gold(store.clone()).with_ids(
+                move || {
+                    let n = ids.fetch_add(1, Ordering::Relaxed);
+                    format!("019aa5a0-0000-7000-8000-{n:012}").parse().unwrap()
+                },
+            ),
+            operators: Operators::new(store.clone(), objects.clone(), clock.clone()).with_gold(store.clone()),
             validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             opener: Opener::new(store.clone(), objects.clone(), clock.clone()),
             publisher: Publisher::new(store.clone(), messages.clone()),
