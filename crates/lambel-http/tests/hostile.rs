@@ -48,8 +48,7 @@ fn bodies(task: &str) -> Vec<Good> {
             "/api/tasks",
             json!({
                 "name": "t", "labels": ["cat", "dog"], "instructions": "look", "expected_images": 5,
-                "policy": {"rule": "majority", "quorum": 2, "max_labels": 5, "max_abstentions": 3, "lease_seconds": 60,
-                    "gold_rate": 0.1},
+                "policy": {"rule": "majority", "quorum": 2, "max_labels": 5, "max_abstentions": 3, "lease_seconds": 60},
                 "audience": {"everyone": false, "operators": ["anna"], "teams": ["birds"]},
             }),
         ),
@@ -286,7 +285,6 @@ async fn texts_that_are_too_long_or_untidy_are_refused() {
         (6, "/votes", json!([]), "votes"),
         (6, "/votes", Value::Array(vec![bodies[6].body["votes"][0].clone(); 101]), "votes"),
         (7, "/reason", json!(long), "reason"),
-        (0, "/policy/gold_rate", json!(0.51), "policy"),
         (8, "/gold", json!([]), "gold"),
         (8, "/gold", Value::Array(vec![bodies[8].body["gold"][0].clone(); 101]), "gold"),
     ] {

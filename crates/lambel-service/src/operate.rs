@@ -448,7 +448,7 @@ impl Operators {
                     }
                     let held = desk.leases.contains_key(&vote.image);
                     let cast = self.store.cast(task, vote.image, operator, cast, held).await;
-                    cast.map(|(cast, subtask)| Received::Work(cast, subtask)).map_err(|error| match error {
+                    cast.map(|(cast, subtask)| Received::Work(cast, Box::new(subtask))).map_err(|error| match error {
                         CastError::NotLeased(_) => Rejected::not_leased(),
                         CastError::NoSubtask => Rejected::new("image-not-found", error.to_string()),
                         CastError::Store(error) => {

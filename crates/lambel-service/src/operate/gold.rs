@@ -257,7 +257,7 @@ impl Mixer {
 /// What has become of a vote so far.
 pub(super) enum Received {
     /// It was cast.
-    Work(Cast, Subtask),
+    Work(Cast, Box<Subtask>),
     /// It is an answer on gold, which is taken with the others of its task.
     Gold(Vote),
 }
