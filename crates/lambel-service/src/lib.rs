@@ -8,6 +8,7 @@ pub mod caller;
 pub mod dead_letters;
 pub mod error;
 pub mod gold;
+mod known;
 pub mod open;
 pub mod operate;
 pub mod pace;

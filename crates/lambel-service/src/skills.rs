@@ -9,6 +9,7 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,7 +23,8 @@ use serde::Serialize;
 
 use crate::{
     error::Result,
-    ports::{SharedClock, SharedStore, SkillMark, StoreError, StoreResult},
+    known::Known,
+    ports::{NoGold, SharedClock, SharedGold, SharedStore, SkillMark, StoreError, StoreResult},
 };
 
 /// Tasks of one page.
@@ -56,6 +58,7 @@ pub struct Look {
 pub struct Estimator {
     store: SharedStore,
     clock: SharedClock,
+    gold: SharedGold,
 }
 
 /// The votes on decided images of one shard. Operators are numbered by their first vote in it.
@@ -69,7 +72,13 @@ struct Shard {
 impl Estimator {
     /// Over these ports.
     pub fn new(store: SharedStore, clock: SharedClock) -> Self {
-        Self { store, clock }
+        Self { store, clock, gold: Arc::new(NoGold) }
+    }
+
+    /// The same, by answers on gold as well.
+    #[must_use]
+    pub fn with_gold(self, gold: SharedGold) -> Self {
+        Self { gold, ..self }
     }
 
     /// Looks at every active task that is due, and says what it has found. A task that cannot be looked at does not
@@ -121,9 +130,12 @@ impl Estimator {
         let shards = (0..task.shards.count()).map(|shard| self.read(task, shard));
         let shards: Vec<Shard> = stream::iter(shards).buffered(SHARDS_AT_ONCE).try_collect().await?;
         let labels = task.labels.len();
-        let (operators, images, table) = table(labels, shards)?;
-        let model = MapEm::fit(&table, |_| None, ITERATIONS_RUNNING);
+        let (mut operators, images, mut table) = table(labels, shards)?;
+        let votes = table.votes() as u64;
+        let known = Known::join(&*self.gold, task, &mut operators, &mut table).await?;
+        let model = MapEm::fit(&table, |image| known.truth(image), ITERATIONS_RUNNING);
         let phase = Phase::after(images, model.skills().iter().map(|skill| skill.answers));
+        let phase = known.phase(phase, model.skills());
         let mean = model.mean_accuracy();
         let writes = operators.iter().zip(model.skills()).map(|(operator, skill)| {
             let skill = skill.rounded();
@@ -133,7 +145,7 @@ impl Estimator {
         let writes: Vec<_> = writes.collect();
         let written: Vec<bool> = stream::iter(writes).buffered(WRITES_AT_ONCE).try_collect().await?;
         let operators = written.iter().filter(|written| **written).count() as u64;
-        Ok(Look { task: task.id, images, votes: table.votes() as u64, operators, phase })
+        Ok(Look { task: task.id, images, votes, operators, phase })
     }
 
     /// Reads the votes of one shard, a page at a time.

@@ -12,7 +12,8 @@ async fn main() -> Result<(), Error> {
     start_logging();
     let aws = Aws::from_env().await;
     let store = DynamoStore::new(&aws, setting("TASKS_TABLE")?, setting("SUBTASKS_TABLE")?);
-    let estimator = Estimator::new(Arc::new(store), Arc::new(SystemClock));
+    let store = Arc::new(store);
+    let estimator = Estimator::new(store.clone(), Arc::new(SystemClock)).with_gold(store);
     run(service_fn(|event: LambdaEvent<Value>| handle(&estimator, event.context.deadline))).await
 }
 

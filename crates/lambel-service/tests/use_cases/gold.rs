@@ -9,19 +9,20 @@ use lambel_core::{
     GoldDesk, ImageId, TaskId, TaskState,
     api::{
         AddGold, AudienceFields, Claim, GoldFields, GoldOutcome, GoldReceipt, ImageState, LeaseRef, PageQuery,
-        PauseOperator, PolicyFields, ReturnLeases, SubmitVotes, SubmittedVote, VoteOutcome,
+        PauseOperator, PolicyFields, ReturnLeases, RuleName, SubmitVotes, SubmittedVote, VoteOutcome,
     },
+    consensus::Phase,
     limits,
     subtask::DecidedBy,
 };
 use lambel_service::{
     Caller, Error, Role,
-    ports::{GoldStore, ObjectKey},
+    ports::{GoldStore, ObjectKey, Store},
     supervise::Supervisors,
 };
 use serde_json::Value;
 
-use crate::world::{World, announcement, client, label, operator, pictures};
+use crate::world::{World, announcement, client, in_a_minute, label, operator, pictures};
 
 fn with_gold(quorum: u32, rate: f64) -> PolicyFields {
     PolicyFields { quorum: Some(quorum), gold_rate: Some(rate), ..PolicyFields::default() }
@@ -429,4 +430,78 @@ async fn two_claims_of_one_operator_at_the_same_time_share_the_gold() {
     let answered = handed.iter().filter(|image| gold.contains(image)).count();
     assert_eq!(desk(&world, 1, task).await.answers.len(), answered, "each is answered once");
     assert!(answered >= 5);
+}
+
+async fn weight(world: &World, who: usize, task: TaskId) -> f64 {
+    let desks = world.store.desks(&[task], &format!("op-{who}").parse().unwrap()).await.unwrap().desks;
+    desks[0].1.measured.unwrap().earned.weight.nats()
+}
+
+/// Three who say `cat` whatever they see outvote one who knows. Their votes alone tell the wrong story; gold does not.
+#[tokio::test]
+async fn gold_measures_operators_by_the_truth_and_sooner_than_their_votes_could() {
+    let mut weights = Vec::new();
+    for rate in [0.0, 0.5] {
+        let world = World::new();
+        let policy = PolicyFields { rule: Some(RuleName::Adaptive), ..with_gold(1, rate) };
+        let (task, gold) = task(&world, PolicyFields { quorum: None, ..policy }, 120, 50).await;
+        for round in 0..60 {
+            for who in 0..4 {
+                // In order of their ids nobody would get more than their share of what is left.
+                let next = images(&world, (who + round) % 4, task, 4).await;
+                let said = |image: &ImageId| if (who + round) % 4 == 0 { truth(*image) } else { "cat" };
+                let votes: Vec<_> = next.iter().map(|image| label(task, *image, said(image))).collect();
+                if !votes.is_empty() {
+                    world.vote((who + round) % 4, votes).await;
+                }
+            }
+            world.news().await;
+            world.clock.pass(Duration::from_secs(5));
+            let known = desk(&world, 0, task).await.answers.len() >= 25 || rate == 0.0;
+            if known && world.show(task).await.progress.unwrap().complete >= gold.len() as u64 + 20 {
+                break;
+            }
+        }
+        let looks = world.estimator.run(in_a_minute()).await.unwrap();
+        assert_eq!(looks.len(), 1, "{looks:?}");
+        assert!(looks[0].images < 200);
+        let expected = if rate > 0.0 { Phase::Warm } else { Phase::Cold };
+        assert_eq!(looks[0].phase, expected, "gold has measured them before 200 images are decided");
+        weights.push([weight(&world, 0, task).await, weight(&world, 1, task).await]);
+    }
+    let [without, with] = [weights[0], weights[1]];
+    assert!(with[0] > 2.5 && with[0] > without[0], "who is right weighs much: {weights:?}");
+    assert!(with[1] < 0.8 && with[1] < without[1], "who clicks weighs little: {weights:?}");
+}
+
+/// At every step of a claim: of somebody who is new, and of somebody who has given everything back; of gold alone, and of
+/// gold with work.
+#[tokio::test]
+async fn a_pause_in_the_middle_of_a_claim_leaves_no_gold() {
+    let admin = Caller::new("root", [Role::Admin]);
+    for (before, count) in [(0, 3), (0, 12), (4, 3), (4, 12)] {
+        let mut refused = 0;
+        for turns in 0..40 {
+            let world = World::new();
+            let (task, _) = task(&world, with_gold(1, 0.3), 30, 10).await;
+            let supervisors = Supervisors::new(world.store.clone(), world.clock.clone()).with_gold(world.store.clone());
+            if before > 0 {
+                let held = images(&world, 1, task, before).await;
+                give_back(&world, task, &held).await;
+            }
+            let pause = async {
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+                supervisors.pause(&admin, &"op-1".parse().unwrap(), &PauseOperator::default()).await.unwrap();
+            };
+            let (who, claim) = (operator(1), Claim { task: Some(task), count });
+            let (claimed, ()) = tokio::join!(world.operators.claim(&who, &claim), pause);
+            refused += u32::from(matches!(claimed, Err(Error::Paused)));
+            let (of_gold, work) = (desk(&world, 1, task).await, world.store.all_subtasks(task));
+            assert!(of_gold.leases.is_empty(), "{before}, {count}, after {turns} turns: {of_gold:?}");
+            assert!(work.iter().all(|subtask| subtask.leases.is_empty()), "{before}, {count}, after {turns} turns");
+        }
+        assert!((1..40).contains(&refused), "{before}, {count}: {refused} pauses came before the end of the claim");
+    }
 }

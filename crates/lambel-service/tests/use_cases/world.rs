@@ -81,7 +81,7 @@ impl World {
             surveyor: Surveyor::new(store.clone(), objects.clone(), clock.clone()),
             repairer: Repairer::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             sweeper: Sweeper::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
-            estimator: Estimator::new(store.clone(), clock.clone()),
+            estimator: Estimator::new(store.clone(), clock.clone()).with_gold(store.clone()),
             store,
             objects,
             messages,
