@@ -13,6 +13,7 @@ use crate::{
     audit,
     context::Context,
     exit::{Exit, Failure, Outcome},
+    gold::{self, GoldCommand},
     output::{columns, printable},
     progress::Progress,
 };
@@ -57,6 +58,9 @@ pub(crate) enum TaskCommand {
         /// The id of the task
         task: TaskId,
     },
+    /// Images whose true label is known, which measure operators
+    #[command(subcommand)]
+    Gold(GoldCommand),
     /// Call a task off
     Cancel {
         /// The id of the task
@@ -195,6 +199,7 @@ pub(crate) async fn run(context: &Context, command: TaskCommand) -> Outcome {
             let client = context.client()?;
             audit::show(context, async |page| client.task_audit(task, page).await).await
         }
+        TaskCommand::Gold(command) => gold::run(context, command).await,
         TaskCommand::Cancel { task } => out.show(&context.client()?.cancel_task(task).await?, describe),
     }
 }
