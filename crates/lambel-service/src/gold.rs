@@ -3,7 +3,7 @@
 //! An image that becomes gold while it is open is decided by that: it closes with its known label, in the transaction
 //! in which every image closes. So it is no work any more, and comes back to the client with its label.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
@@ -129,7 +129,9 @@ impl Tasks {
     async fn meant(&self, task: &Task, gold: &[GoldFields]) -> Result<Vec<Meant>> {
         let names: Vec<Option<FileName>> =
             gold.iter().map(|fields| FileName::parse(fields.name.as_deref()?).ok()).collect();
-        let asked: Vec<FileName> = names.iter().flatten().cloned().collect();
+        // Each name once.
+        let asked: BTreeSet<FileName> = names.iter().flatten().cloned().collect();
+        let asked: Vec<FileName> = asked.into_iter().collect();
         let mut stands_for: HashMap<FileName, ImageId> = HashMap::new();
         if !asked.is_empty() {
             let found = self.store.names(task, &asked).await?;

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use lambel_core::{
     ImageId, TaskState,
-    api::{ImageState, PolicyFields, VoteOutcome},
+    api::{AddGold, GoldFields, GoldOutcome, ImageState, PolicyFields, VoteOutcome},
     subtask::DecidedBy,
 };
 use lambel_system_tests::{Cloud, Terminal, pictures};
@@ -40,6 +40,12 @@ async fn a_new_operator_sees_gold_first_and_is_measured_by_it() -> Result<()> {
     fs::write(&csv, good + "no-such-file.png,cat\n")?;
     let report = &terminal.lambel(5, &add).await?[0];
     assert_eq!((&report["unchanged"], &report["refused"][0]["line"]), (&6.into(), &8.into()), "{report}");
+
+    // A name can stand in a request twice.
+    let label = truth(ImageId::of(&files[0].1));
+    let twice = GoldFields { name: Some(files[0].0.clone()), image: None, label };
+    let receipts = client.client.add_gold(task, &AddGold { gold: vec![twice.clone(), twice] }).await?.gold;
+    assert!(receipts.iter().all(|receipt| receipt.outcome == GoldOutcome::Unchanged), "{receipts:?}");
 
     client.fill(task, &files).await?;
     let progress = client.client.task(task).await?.progress.context("progress")?;
