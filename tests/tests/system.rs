@@ -6,6 +6,8 @@ mod batches;
 mod cli;
 #[path = "system/dataset.rs"]
 mod dataset;
+#[path = "system/gold.rs"]
+mod gold;
 #[path = "system/hostile.rs"]
 mod hostile;
 #[path = "system/identity.rs"]

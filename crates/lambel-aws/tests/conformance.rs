@@ -18,6 +18,7 @@ async fn dynamodb_conforms() {
     conformance::run(&store).await;
     conformance::run_imports(&store).await;
     conformance::quality::run(&store).await;
+    conformance::run_gold(&store, &store).await;
     conformance::datasets(&AwsDatasets::new(&aws, store, name("dataset_bucket_name"))).await;
 }
 

@@ -8,8 +8,8 @@ use lambel_aws::{Aws, DynamoStore, Usage, setting};
 use lambel_core::{
     ImageId, Subtask, TaskId,
     api::{
-        AnnounceFiles, AudienceFields, Claim, CreateTask, FileAnnouncement, ImagesQuery, LeaseRef, PageQuery,
-        PolicyFields, ReturnLeases, SealTask, SubmitVotes, SubmittedVote, VoteOutcome,
+        AddGold, AnnounceFiles, AudienceFields, Claim, CreateTask, FileAnnouncement, GoldFields, ImagesQuery, LeaseRef,
+        PageQuery, PolicyFields, ReturnLeases, SealTask, SubmitVotes, SubmittedVote, VoteOutcome,
     },
     subtask::{Picture, Preview},
 };
@@ -40,8 +40,8 @@ impl World {
         let store = Arc::new(DynamoStore::new(&aws, name("tasks_table_name"), name("subtasks_table_name")));
         let objects = Arc::new(MemoryObjects::default());
         Self {
-            operators: Operators::new(store.clone(), objects.clone(), Arc::new(SystemClock)),
-            tasks: Tasks::new(store.clone(), objects.clone(), Arc::new(SystemClock)),
+            operators: Operators::new(store.clone(), objects.clone(), Arc::new(SystemClock)).with_gold(store.clone()),
+            tasks: Tasks::new(store.clone(), objects.clone(), Arc::new(SystemClock)).with_gold(store.clone()),
             messages: Arc::new(MemoryMessages::default()),
             objects,
             store,
@@ -49,11 +49,15 @@ impl World {
     }
 
     async fn task(&self, quorum: u32, expected_images: u64) -> TaskId {
+        self.task_by(PolicyFields { quorum: Some(quorum), ..PolicyFields::default() }, expected_images).await
+    }
+
+    async fn task_by(&self, policy: PolicyFields, expected_images: u64) -> TaskId {
         let request = CreateTask {
             name: "cost".into(),
             labels: vec!["cat".into(), "dog".into()],
             instructions: None,
-            policy: Some(PolicyFields { quorum: Some(quorum), ..PolicyFields::default() }),
+            policy: Some(policy),
             audience: None,
             expected_images: Some(expected_images),
         };
@@ -63,6 +67,12 @@ impl World {
     /// A task with so many open subtasks.
     async fn open_task(&self, quorum: u32, images: u32, expected_images: u64) -> TaskId {
         let id = self.task(quorum, expected_images).await;
+        self.fill(id, images).await;
+        id
+    }
+
+    /// Puts open subtasks into a task.
+    async fn fill(&self, id: TaskId, images: u32) {
         let task = self.store.task(id).await.unwrap().unwrap();
         let picture = || Picture { media_type: "image/png".into(), width: 32, height: 32 };
         let all: Vec<_> = (0..images).map(|n| ImageId::of(&n.to_be_bytes())).collect();
@@ -76,7 +86,6 @@ impl World {
             assert!(self.store.open(&task, image, None).await.unwrap());
         }
         self.store.meter().take();
-        id
     }
 
     async fn claim(&self, who: usize, task: TaskId, count: u32) -> Vec<ImageId> {
@@ -146,6 +155,33 @@ async fn a_claim_of_twenty_is_at_most_27_requests_whatever_the_size_of_the_task(
                 world.vote(who, task, &claimed).await;
             }
         }
+    }
+}
+
+/// In a task without gold there is none of this: the tests above have the same operators.
+#[tokio::test]
+async fn gold_costs_a_claim_six_requests_more_and_a_vote_two() {
+    let world = World::new().await;
+    let policy = PolicyFields { quorum: Some(3), gold_rate: Some(0.3), ..PolicyFields::default() };
+    let task = world.task_by(policy, 100).await;
+    world.fill(task, 100).await;
+    let line = |n: u32| GoldFields { name: None, image: Some(ImageId::of(&n.to_be_bytes())), label: "cat".into() };
+    let gold: Vec<_> = (0..30).map(line).collect();
+    let is_gold = |image: &ImageId| gold.iter().any(|gold| gold.image == Some(*image));
+    let alice = Caller::new("alice", [Role::Client]);
+    world.tasks.add_gold(&alice, task, &AddGold { gold: gold.clone() }).await.unwrap();
+    let usage = world.store.meter().take();
+    // The task, its images, its list; one transaction for all that are decided, and a row for each.
+    let expected = [("GetItem", 1), ("BatchGetItem", 1), ("Query", 1), ("TransactWriteItems", 1), ("PutItem", 30)];
+    assert_eq!(usage.requests, requests(&expected));
+    for claimed_before in [false, true] {
+        world.store.meter().take();
+        let claimed = world.claim(1, task, 20).await;
+        let usage = world.store.meter().take();
+        let of_gold = claimed.iter().filter(|image| is_gold(image)).count() as u64;
+        assert!(claimed.len() == 20 && of_gold > 0 && usage.total() <= 33, "{claimed_before}: {usage:?}");
+        let usage = world.vote(1, task, &claimed).await;
+        assert_eq!(usage.requests, requests(&[("BatchGetItem", 2), ("UpdateItem", 20 - of_gold + 1)]));
     }
 }
 

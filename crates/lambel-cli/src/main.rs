@@ -25,6 +25,7 @@ mod consensus;
 mod context;
 mod dataset;
 mod exit;
+mod gold;
 mod image;
 mod images;
 mod import;

@@ -13,6 +13,7 @@ use crate::{
     audit,
     context::Context,
     exit::{self, Exit, Failure, Outcome},
+    gold::{self, GoldCommand},
     image, import,
     output::{columns, printable},
     progress::Progress,
@@ -62,6 +63,9 @@ pub(crate) enum TaskCommand {
         /// The id of the task
         task: TaskId,
     },
+    /// Images whose true label is known, which measure operators
+    #[command(subcommand)]
+    Gold(GoldCommand),
     /// Call a task off
     Cancel {
         /// The id of the task
@@ -136,6 +140,9 @@ pub(crate) struct PolicyArgs {
     /// … if the mean confidence of its images is at least this, 0 to 1
     #[arg(long, value_name = "SHARE", requires = "release_when_complete")]
     release_min_confidence: Option<f64>,
+    /// How much of what operators get is gold, which measures them: 0 to 0.5 [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    gold_rate: Option<f64>,
 }
 
 impl PolicyArgs {
@@ -155,6 +162,7 @@ impl PolicyArgs {
             commit_every_minutes: self.commit_every_minutes,
             release_when: self.release_when_complete.then_some(ReleaseWhen::Complete),
             release_min_confidence: self.release_min_confidence,
+            gold_rate: self.gold_rate,
         };
         Policy::parse(&fields).map_err(|error| Failure::usage(error.to_string()))?;
         Ok((fields != PolicyFields::default()).then_some(fields))
@@ -218,6 +226,7 @@ pub(crate) async fn run(context: &Context, command: TaskCommand) -> Outcome {
             let client = context.client()?;
             audit::show(context, async |page| client.task_audit(task, page).await).await
         }
+        TaskCommand::Gold(command) => gold::run(context, command).await,
         TaskCommand::Cancel { task } => out.show(&context.client()?.cancel_task(task).await?, describe),
     }
 }
@@ -342,6 +351,8 @@ pub(crate) fn describe(task: &TaskView) -> String {
     row("confidence", task.policy.confidence.map(|confidence| confidence.to_string()));
     row("at least", task.policy.min_labels.map(|votes| format!("{votes} votes")));
     row("at most", task.policy.max_labels.map(|votes| format!("{votes} votes")));
+    let gold_rate = task.policy.gold_rate.filter(|rate| *rate > 0.0);
+    row("gold", gold_rate.map(|rate| format!("{:.1} % of what is handed out", 100.0 * rate)));
     row("images", task.images.map(|images| images.to_string()));
     if let Some(counts) = task.progress {
         row("accepted", Some(counts.accepted.to_string()));

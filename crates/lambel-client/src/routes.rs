@@ -3,10 +3,10 @@
 use lambel_core::{
     ImageId, OperatorId, TaskId,
     api::{
-        AnnounceFiles, AudienceFields, AuditPage, BeginImport, BringAnswer, BringVotes, Claim, ClaimAnswer, CreateTask,
-        Grants, ImagePage, ImageView, ImagesQuery, OperatorPage, OperatorQualityView, OperatorView, PageQuery,
-        PauseInTaskView, PauseOperator, ResultPage, ReturnAnswer, ReturnLeases, SealTask, SubmitVotes, TaskPage,
-        TaskView, VoteAnswer, WorkAnswer,
+        AddGold, AnnounceFiles, AudienceFields, AuditPage, BeginImport, BringAnswer, BringVotes, Claim, ClaimAnswer,
+        CreateTask, GoldPage, GoldReceipts, GoldRemoval, Grants, ImagePage, ImageView, ImagesQuery, OperatorPage,
+        OperatorQualityView, OperatorView, PageQuery, PauseInTaskView, PauseOperator, ResultPage, ReturnAnswer,
+        ReturnLeases, SealTask, SubmitVotes, TaskPage, TaskView, VoteAnswer, WorkAnswer,
     },
 };
 use reqwest::Method;
@@ -126,6 +126,27 @@ impl Client {
     pub async fn resume_in_task(&self, task: TaskId, operator: &OperatorId) -> Result<PauseInTaskView> {
         let path = format!("/api/tasks/{task}/operators/{operator}/pause");
         self.call("PauseInTaskView", Call::new(Method::DELETE, path)).await
+    }
+
+    /// Makes images gold.
+    pub async fn add_gold(&self, task: TaskId, request: &AddGold) -> Result<GoldReceipts> {
+        let answer: GoldReceipts =
+            self.call("GoldReceipts", Call::post(format!("/api/tasks/{task}/gold"), request)?).await?;
+        if answer.gold.len() == request.gold.len() {
+            return Ok(answer);
+        }
+        let reason = format!("{} answers for {} images", answer.gold.len(), request.gold.len());
+        Err(ClientError::Decode { expected: "GoldReceipts", reason })
+    }
+
+    /// A page of a task's gold, with what operators made of it.
+    pub async fn gold(&self, task: TaskId, page: &PageQuery) -> Result<GoldPage> {
+        self.call("GoldPage", paged(Call::get(format!("/api/tasks/{task}/gold")), page)).await
+    }
+
+    /// Takes an image off the gold of a task.
+    pub async fn remove_gold(&self, task: TaskId, image: ImageId) -> Result<GoldRemoval> {
+        self.call("GoldRemoval", Call::new(Method::DELETE, format!("/api/tasks/{task}/gold/{image}"))).await
     }
 }
 

@@ -6,6 +6,8 @@ mod quality;
 
 pub mod dataset;
 
+mod gold;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{
     IntoParams, ToSchema,
@@ -28,6 +30,8 @@ pub use quality::{
     Agreement, ConfusionCount, Explained, FlagView, Interval, LabelShare, OperatorPage, OperatorQualityView,
     OperatorReport, PauseInTaskView,
 };
+
+pub use gold::{AddGold, GoldFields, GoldOutcome, GoldPage, GoldReceipt, GoldReceipts, GoldRemoval, GoldView};
 
 /// A task to be made.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -169,6 +173,11 @@ pub struct PolicyFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1)]
     pub release_min_confidence: Option<f64>,
+    /// How much of what operators get is gold, as a share: 0 to 0.5, 0 by default. Gold are images whose true label the
+    /// client knows; they measure operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 0.5)]
+    pub gold_rate: Option<f64>,
 }
 
 /// When a version of the data set is released by itself.
@@ -485,7 +494,7 @@ pub struct ImageStatus {
     pub dispute: Option<Dispute>,
     /// Who decided it. With `votes` the label and how sure it is follow from the votes that are shown. With `batch`
     /// they follow from all votes of the task together, looked at by an `adaptive` task from time to time and at its
-    /// end.
+    /// end. With `gold` the client knows the label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<DecidedBy>,
     /// Why it was refused.

@@ -117,3 +117,12 @@ pub const WEBHOOK_ANSWER_CHARS: usize = 200;
 pub const WEBHOOK_LOG_SECONDS: u64 = 30 * 86_400;
 /// Deliveries that one request sends again.
 pub const REDELIVERIES_PER_REQUEST: usize = 100;
+/// Shares of gold that a task can ask for among the images that are handed out. At a half, measuring takes as much work
+/// as labelling.
+pub const GOLD_RATES: std::ops::RangeInclusive<f64> = 0.0..=0.5;
+/// Images of gold that an operator gets before any other, as far as there are so many.
+pub const GOLD_FIRST: usize = 5;
+/// Images of gold of one task. An operator's answers on all of them live in one DynamoDB item of 400 KB at most.
+pub const GOLD_PER_TASK: usize = 1_000;
+/// Images made gold by one request.
+pub const GOLD_PER_REQUEST: usize = 100;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    GoldRate,
     api::{PolicyFields, RuleName},
     consensus::{Adaptive, COLD_LEAD, Confidence, Decision, Dispute, Lead, Majority, Rule, Verdict},
     limits,
@@ -35,6 +36,9 @@ pub struct Policy {
     /// When its data set gets versions by itself.
     #[serde(default, skip_serializing_if = "Versions::is_default")]
     pub versions: Versions,
+    /// How much of what is handed out is gold.
+    #[serde(default, skip_serializing_if = "GoldRate::is_none")]
+    pub gold_rate: GoldRate,
 }
 
 impl Default for Policy {
@@ -45,6 +49,7 @@ impl Default for Policy {
             lease_seconds: 900,
             pause_flagged: false,
             versions: Versions::default(),
+            gold_rate: GoldRate::default(),
         }
     }
 }
@@ -74,7 +79,9 @@ impl Policy {
         let lease_seconds = fields.lease_seconds.unwrap_or(usual.lease_seconds);
         within("lease_seconds", lease_seconds, limits::LEASE_SECONDS_MIN, limits::LEASE_SECONDS_MAX)?;
         let pause_flagged = fields.pause_flagged.unwrap_or(usual.pause_flagged);
-        Ok(Self { rule, max_abstentions, lease_seconds, pause_flagged, versions: Versions::parse(fields)? })
+        let share = fields.gold_rate.unwrap_or_default();
+        let gold_rate = GoldRate::parse(share).ok_or(PolicyError::GoldRate { value: share })?;
+        Ok(Self { rule, max_abstentions, lease_seconds, pause_flagged, versions: Versions::parse(fields)?, gold_rate })
     }
 
     /// Judges the votes of one subtask of a task with so many labels.
@@ -137,6 +144,7 @@ impl From<&Policy> for PolicyFields {
             max_abstentions: Some(policy.max_abstentions),
             lease_seconds: Some(policy.lease_seconds),
             pause_flagged: Some(policy.pause_flagged),
+            gold_rate: Some(policy.gold_rate.get()),
             ..Self::default()
         };
         policy.versions.write_to(&mut common);
@@ -191,6 +199,12 @@ pub enum PolicyError {
     /// The least confidence of a release that is never made.
     #[error("release_min_confidence says nothing without release_when")]
     NoRelease,
+    /// A share of gold is out of its range.
+    #[error("gold_rate is {} to {}, not {value}", limits::GOLD_RATES.start(), limits::GOLD_RATES.end())]
+    GoldRate {
+        /// What was asked for.
+        value: f64,
+    },
     /// A number that the rule does not have.
     #[error("{field} does not belong to the rule `{rule}`")]
     OfAnotherRule {

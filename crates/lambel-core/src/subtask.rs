@@ -165,6 +165,8 @@ pub enum DecidedBy {
     Votes,
     /// A batch over all votes of the task: it follows from these together.
     Batch,
+    /// The client, who knows the true label: the image is gold. Votes that it had stay, without effect.
+    Gold,
 }
 
 impl DecidedBy {
@@ -173,6 +175,7 @@ impl DecidedBy {
         match self {
             Self::Votes => "votes",
             Self::Batch => "batch",
+            Self::Gold => "gold",
         }
     }
 }
@@ -468,6 +471,12 @@ impl Subtask {
         self.decided_at = Some(now);
         self.rev += 1;
         self.decided_rev = Some(self.rev);
+    }
+
+    /// Closes it with a decision that somebody else than its votes has made.
+    pub fn close_by(&mut self, decision: Decision, by: DecidedBy, now: Timestamp) {
+        self.close(decision, now);
+        self.decided_by = by;
     }
 }
 

@@ -8,6 +8,7 @@
 mod answers;
 mod datasets;
 mod extract;
+mod gold;
 mod imports;
 mod json;
 mod operators;

@@ -37,6 +37,7 @@ pub(crate) fn routes() -> OpenApiRouter<Tasks> {
         .routes(routes!(images))
         .routes(routes!(image))
         .routes(routes!(results))
+        .merge(crate::gold::routes())
 }
 
 /// Make a task

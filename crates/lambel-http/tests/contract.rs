@@ -70,7 +70,7 @@ fn every_answer_of_every_operation_has_a_shape() {
             }
         }
     }
-    assert_eq!(operations.len(), 45);
+    assert_eq!(operations.len(), 48);
 }
 
 fn resolve<'a>(document: &'a Value, part: &'a Value) -> &'a Value {
@@ -130,6 +130,7 @@ async fn bad_requests_get_a_problem_that_names_what_is_wrong() {
             "policy: confidence is 0.5 to 0.999, not 1",
         ),
         (with("policy", json!({"rule": "adaptive", "confidence": "high"})), 400, "confidence"),
+        (with("policy", json!({"gold_rate": 0.6})), 422, "policy: gold_rate is 0 to 0.5, not 0.6"),
         (with("policy", json!({"lead": 2})), 422, "policy: lead does not belong to the rule `majority`"),
         (with("instructions", json!("x".repeat(20_001))), 422, "20000"),
         (with("expected_images", json!(0)), 422, "expected_images"),

@@ -126,6 +126,12 @@ fn bodies(task: &str) -> Vec<Good> {
         ),
         good(alice(), Method::POST, "/api/tasks/{task}/dataset/tags", json!({"tag": "v1", "version": "live"})),
         good(alice(), Method::POST, "/api/tasks/{task}/dataset/release", json!({"version": "live", "message": "good"})),
+        good(
+            alice(),
+            Method::POST,
+            "/api/tasks/{task}/gold",
+            json!({"gold": [{"name": "a.png", "label": label}, {"image": image, "label": label}]}),
+        ),
     ]
 }
 
@@ -352,6 +358,8 @@ async fn texts_that_are_too_long_or_untidy_are_refused() {
         (13, "/cursor", json!(long), "cursor"),
         (13, "/cursor", json!("msg_"), "cursor"),
         (14, "/reason", json!(long), "reason"),
+        (8, "/gold", json!([]), "gold"),
+        (8, "/gold", Value::Array(vec![bodies[8].body["gold"][0].clone(); 101]), "gold"),
     ] {
         let good = &bodies[body];
         let mut body = good.body.clone();

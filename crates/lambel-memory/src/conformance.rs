@@ -6,6 +6,7 @@
 mod batches;
 mod datasets;
 mod desks;
+mod gold;
 mod imports;
 pub mod quality;
 mod webhooks;
@@ -20,7 +21,7 @@ use lambel_core::{
     consensus::{Confidence, Decision, Dispute},
     limits,
     ring::Stretch,
-    subtask::{Abstention, Answer, Cast, Picture, Preview, Refusal},
+    subtask::{Abstention, Answer, Cast, DecidedBy, Picture, Preview, Refusal},
 };
 use lambel_service::ports::{Announcement, CastError, Closing, FilePlace, Store, SweepMark, Trail};
 
@@ -29,6 +30,8 @@ pub use imports::run_imports;
 pub use webhooks::run_webhooks;
 
 pub use datasets::datasets;
+
+pub use gold::run_gold;
 
 /// Runs every case.
 pub async fn run(store: &dyn Store) {
@@ -508,9 +511,10 @@ async fn a_subtask_closes_once_and_is_counted_once(store: &dyn Store) {
         confidence: Confidence::new(1.0 / 3.0),
         dispute: Some(Dispute::NoAnswer),
     };
-    let first = Closing { seen: read(store, &task, 1).await, decision };
-    let second = Closing { seen: read(store, &task, 2).await, decision: dispute };
-    let third = Closing { seen: read(store, &task, 3).await, decision };
+    let by = DecidedBy::Votes;
+    let first = Closing { seen: read(store, &task, 1).await, decision, by };
+    let second = Closing { seen: read(store, &task, 2).await, decision: dispute, by };
+    let third = Closing { seen: read(store, &task, 3).await, decision, by };
     lease(store, &task, 3, 9, later(60)).await;
     let all = [first.clone(), second, third];
     assert_eq!(store.close(&task, &all, later(5)).await.expect("close"), [true, true, false], "one has changed since");
@@ -537,7 +541,10 @@ async fn what_comes_late_is_kept(store: &dyn Store) {
     assert_eq!(cast(store, &task, 1, 1, 1, false).await, Ok(Cast::Counted));
     let decision = Decision { label: Some(LabelIndex(1)), confidence: Confidence::new(1.0), dispute: None };
     let seen = read(store, &task, 1).await;
-    assert_eq!(store.close(&task, &[Closing { seen, decision }], now()).await.expect("close"), [true]);
+    assert_eq!(
+        store.close(&task, &[Closing { seen, decision, by: DecidedBy::Votes }], now()).await.expect("close"),
+        [true]
+    );
     assert!(matches!(cast(store, &task, 1, 2, 0, false).await, Err(CastError::NotLeased(_))));
     assert_eq!(cast(store, &task, 1, 2, 0, true).await, Ok(Cast::Late));
     assert_eq!(cast(store, &task, 1, 2, 0, true).await, Ok(Cast::Late), "again, and nothing changes");

@@ -6,6 +6,7 @@
 pub mod conformance;
 mod datasets;
 pub mod faults;
+mod gold;
 mod store;
 mod webhooks;
 

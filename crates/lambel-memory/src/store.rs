@@ -26,12 +26,13 @@ use lambel_service::{
     publish::Change,
 };
 
-use crate::{Table, lock, turn};
+use crate::{Table, gold::GoldTables, lock, turn};
 
 /// The tables in memory, and the streams of their changes.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     tables: Mutex<Tables>,
+    pub(crate) gold: Mutex<GoldTables>,
 }
 
 #[derive(Debug, Default)]
@@ -353,12 +354,12 @@ impl Store for MemoryStore {
         let mut tables = lock(&self.tables);
         let mut closed = Vec::with_capacity(closings.len());
         let mut more = CountsChange::default();
-        for Closing { seen, decision } in closings {
+        for Closing { seen, decision, by } in closings {
             let current =
                 tables.subtasks.get(&(task.id, seen.image)).filter(|current| current.rev == seen.rev).cloned();
             closed.push(current.is_some());
             let Some(mut subtask) = current else { continue };
-            subtask.close(*decision, now);
+            subtask.close_by(*decision, *by, now);
             more.close(&subtask);
             tables.put_subtask(subtask);
         }

@@ -4,9 +4,11 @@ use lambel_memory::{MemoryDatasets, MemoryStore, MemoryWebhooks, conformance};
 
 #[tokio::test]
 async fn memory_conforms() {
-    conformance::run(&MemoryStore::default()).await;
+    let store = MemoryStore::default();
+    conformance::run(&store).await;
     conformance::run_imports(&MemoryStore::default()).await;
     conformance::quality::run(&MemoryStore::default()).await;
+    conformance::run_gold(&store, &store).await;
 }
 
 #[tokio::test]

@@ -194,8 +194,7 @@ impl Kit {
             rule: Rule::Majority(Majority { quorum, max_labels }),
             max_abstentions,
             lease_seconds: 1,
-            pause_flagged: false,
-            versions: Default::default(),
+            ..Policy::default()
         };
         let task = Task {
             id: "019aa5a0-5c1e-7e3b-9d7c-1f7d3b0c2a11".parse::<TaskId>()?,

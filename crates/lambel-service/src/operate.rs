@@ -1,5 +1,10 @@
 //! What an operator does: claim, vote, give back, see what work there is.
 
+mod give_back;
+pub(crate) mod gold;
+mod receipt;
+mod work;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -9,24 +14,24 @@ use std::{
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
     ImageId, OperatorId, Standing, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
-    api::{
-        Claim, ClaimAnswer, LeasedSubtask, ReturnAnswer, ReturnLeases, SubmitVotes, SubmittedVote, VoteAnswer,
-        VoteOutcome, VoteReceipt, WorkAnswer, WorkSummary, WorkTask,
-    },
+    api::{Claim, ClaimAnswer, SubmitVotes, VoteAnswer},
     consensus::Verdict,
     limits,
-    subtask::{Answer, Cast, Preview},
+    subtask::DecidedBy,
 };
 
 use crate::{
     caller::Caller,
     error::{Error, Result},
     ports::{
-        CLOSED_AT_ONCE, CastError, Closing, Desk, Desks, ObjectKey, SharedClock, SharedObjects, SharedStore, Shelf,
+        CLOSED_AT_ONCE, CastError, Closing, Desk, Desks, NoGold, SharedClock, SharedGold, SharedObjects, SharedStore,
         StoreResult,
     },
     walk::Walk,
 };
+use gold::{Mixer, Received, is_gold};
+use receipt::{Rejected, read_answer, receipt};
+use work::work_task;
 
 /// Requests to the tables that one call has under way at the same time.
 const AT_ONCE: usize = 20;
@@ -44,8 +49,6 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(3_600);
 const ACTIVE_TASKS: u32 = 40;
 /// Operators of whom it is remembered where in the list of tasks their last claim ended.
 const REMEMBERED_OPERATORS: usize = 10_000;
-/// Pages of tasks that a list of work looks at.
-const WORK_PAGES: usize = 10;
 /// What is said to an operator for whom there is nothing, in seconds.
 const RETRY_AFTER: u32 = 3;
 /// The same, where the walk has not come round yet.
@@ -57,6 +60,7 @@ pub struct Operators {
     store: SharedStore,
     objects: SharedObjects,
     clock: SharedClock,
+    gold: Mixer,
     /// Shards whose pool was seen empty, and until when that is believed.
     empty: Arc<Mutex<HashMap<(TaskId, u16), Timestamp>>>,
     /// The last task that the last claim of an operator looked at without finding enough, where there were more
@@ -89,7 +93,14 @@ fn unpaused(standing: &Standing) -> Result<()> {
 impl Operators {
     /// Over these ports.
     pub fn new(store: SharedStore, objects: SharedObjects, clock: SharedClock) -> Self {
-        Self { store, objects, clock, empty: Arc::default(), looked: Arc::default() }
+        let gold = Mixer::new(store.clone(), Arc::new(NoGold));
+        Self { store, objects, clock, gold, empty: Arc::default(), looked: Arc::default() }
+    }
+
+    /// The same, with gold among the work of tasks that want it.
+    #[must_use]
+    pub fn with_gold(self, gold: SharedGold) -> Self {
+        Self { gold: Mixer::new(self.store.clone(), gold), ..self }
     }
 
     /// Hands out work: first what the operator holds and has not voted on, then new leases.
@@ -188,18 +199,12 @@ impl Operators {
         Ok((standing, task, desk))
     }
 
-    /// Gives leases of one task back, and takes them off the operator's record. Says how many there were.
-    async fn hand_back(&self, task: &Task, mut desk: Desk, images: &[ImageId]) -> Result<u32> {
-        let returns: Vec<_> = images.iter().map(|image| self.store.give_back(task, *image, &desk.operator)).collect();
-        let gone: Vec<bool> = stream::iter(returns).buffered(AT_ONCE).try_collect().await?;
-        let images: HashSet<ImageId> = images.iter().copied().collect();
-        let place = desk.place;
-        self.keep(&mut desk, place, &images, &mut BTreeMap::new(), self.clock.now()).await?;
-        Ok(gone.iter().filter(|gone| **gone).count() as u32)
-    }
-
     async fn claim_in(&self, task: Task, mut desk: Desk, operator: &OperatorId, wanted: usize) -> Result<Handed> {
         let now = self.clock.now();
+        let mut gold = self.gold.share(&task, &desk, wanted, now).await?;
+        let live_gold = gold.as_ref().map_or(0, |gold| gold.live);
+        // What they hold of gold is handed out again, as work is.
+        let mut wanted = wanted - gold.as_ref().map_or(0, |gold| gold.held.len());
         let until = now.plus(task.policy.lease());
         let labels = task.labels.len();
         let held: Vec<ImageId> =
@@ -254,13 +259,18 @@ impl Operators {
                 }
                 if let Verdict::Decided(decision) = subtask.judge(&task.policy, labels) {
                     // Decided, but whoever decided it was stopped before closing it.
-                    stale.push(Closing { seen: subtask, decision });
+                    stale.push(Closing { seen: subtask, decision, by: DecidedBy::Votes });
                 } else if subtask.availability(operator, &task.policy, labels, now).is_ok() {
                     free.push(subtask);
                 }
             }
             // What was voted on, or has gone to others, is no live lease any more.
-            let room = limits::LIVE_LEASES.saturating_sub(held.len() - gone.len());
+            let room = limits::LIVE_LEASES.saturating_sub(held.len() - gone.len() + live_gold);
+            // Where there is no work for them, gold would be labelled for nothing.
+            if let Some(gold) = gold.as_mut().filter(|gold| gold.drawn.is_none() && !free.is_empty()) {
+                wanted -= gold.draw(&task, (wanted - handed.len()).min(room), now);
+            }
+            let room = room.saturating_sub(gold.as_ref().and_then(|gold| gold.drawn).unwrap_or(0));
             let fresh = |handed: &BTreeMap<ImageId, _>| handed.keys().filter(|i| !held.contains(i)).count();
             let mut free = free.into_iter();
             while handed.len() < wanted && fresh(&handed) < room {
@@ -293,7 +303,20 @@ impl Operators {
             stream::iter(returns).buffered(AT_ONCE).try_for_each(async |_| Ok(())).await?;
             return Err(Error::PausedInTask);
         }
-        let missed = (is_new || !first_try) && handed.keys().any(|image| !held.contains(image));
+        let mut missed = (is_new || !first_try) && handed.keys().any(|image| !held.contains(image));
+        if let Some(mut gold) = gold {
+            handed.extend(std::mem::take(&mut gold.held).into_iter().map(|held| (held.0.image, held)));
+            let leased = self.gold.lease(gold, until, now).await?;
+            // Gold has a record of its own, and a pause may have come between the two.
+            missed |= !leased.is_empty();
+            if desk.rev == 0 && !leased.is_empty() {
+                // From now on the task is there for them, as it is for who has leased work.
+                desk.rev = 1;
+                self.store.put_desk(&desk).await?;
+            }
+            handed.extend(leased.into_iter().map(|leased| (leased.0.image, leased)));
+        }
+        // In the order of their ids, where gold is like any other.
         Ok(Handed { task, subtasks: handed.into_values().collect(), missed, came_round })
     }
 
@@ -407,6 +430,8 @@ impl Operators {
         let Desks { standing, desks } = self.store.desks(&ids, &operator).await?;
         unpaused(&standing)?;
         let desks: HashMap<TaskId, (Option<Task>, Desk)> = ids.into_iter().zip(desks).collect();
+        let there = desks.values().filter_map(|(task, desk)| task.as_ref().filter(|task| is_there(caller, task, desk)));
+        let of_gold = self.gold.desks(there, &operator).await?;
 
         let mut seen = HashSet::new();
         let casts: Vec<_> = request
@@ -415,7 +440,7 @@ impl Operators {
             .map(|vote| {
                 let repeated = !seen.insert((vote.task, vote.image));
                 let desk = &desks[&vote.task];
-                let operator = &operator;
+                let (operator, of_gold) = (&operator, &of_gold);
                 async move {
                     if repeated {
                         return Err(Rejected::new("duplicate", "the request has another vote for this image"));
@@ -434,26 +459,27 @@ impl Operators {
                     }
                     let earned = desk.measured.filter(|_| task.policy.rule.weighs()).map(|measured| measured.earned);
                     let cast = Vote { answer, at: now, elapsed_ms: vote.elapsed_ms, earned };
+                    if of_gold.get(&task.id).is_some_and(|of_gold| is_gold(of_gold, desk, &vote.image)) {
+                        return Ok(Received::Gold(cast));
+                    }
                     let held = desk.leases.contains_key(&vote.image);
-                    self.store.cast(task, vote.image, operator, cast, held).await.map_err(|error| match error {
-                        CastError::NotLeased(_) => Rejected::new(
-                            "not-leased",
-                            "the image is not leased to you, or the lease has ended and others took it over",
-                        ),
+                    let cast = self.store.cast(task, vote.image, operator, cast, held).await;
+                    cast.map(|(cast, subtask)| Received::Work(cast, Box::new(subtask))).map_err(|error| match error {
+                        CastError::NotLeased(_) => Rejected::not_leased(),
                         CastError::NoSubtask => Rejected::new("image-not-found", error.to_string()),
                         CastError::Store(error) => {
                             tracing::warn!(task = %vote.task, image = %vote.image, %error, "vote not stored");
-                            Rejected::new("try-again", "the vote could not be stored now; send it again")
+                            Rejected::not_stored()
                         }
                     })
                 }
             })
             .collect();
-        let outcomes: Vec<Result<(Cast, Subtask), Rejected>> = stream::iter(casts).buffered(AT_ONCE).collect().await;
+        let received: Vec<Result<Received, Rejected>> = stream::iter(casts).buffered(AT_ONCE).collect().await;
 
         // What is decided now, by task. `unchanged` counts too: perhaps the first time was cut off in between.
         let mut decided: BTreeMap<TaskId, Vec<Closing>> = BTreeMap::new();
-        for (_, subtask) in outcomes.iter().flatten() {
+        for subtask in received.iter().flatten().filter_map(Received::subtask) {
             let Some(task) = &desks[&subtask.task].0 else { continue };
             if let Some(closing) = Closing::of(task, subtask.clone()) {
                 decided.entry(task.id).or_default().push(closing);
@@ -467,17 +493,8 @@ impl Operators {
             }
         }
 
-        let receipt = |(vote, outcome): (&SubmittedVote, Result<(Cast, Subtask), Rejected>)| {
-            let (outcome, code, detail) = match outcome {
-                Ok((Cast::Counted, _)) => (VoteOutcome::Counted, None, None),
-                Ok((Cast::Replaced, _)) => (VoteOutcome::Replaced, None, None),
-                Ok((Cast::Unchanged, _)) => (VoteOutcome::Unchanged, None, None),
-                Ok((Cast::Late, _)) => (VoteOutcome::Late, None, None),
-                Err(Rejected { code, detail }) => (VoteOutcome::Refused, Some(code.to_owned()), Some(detail)),
-            };
-            VoteReceipt { task: vote.task, image: vote.image, outcome, code, detail }
-        };
-        Ok(VoteAnswer { votes: request.votes.iter().zip(outcomes).map(receipt).collect() })
+        let outcomes = self.settle_gold(request, received, &desks, &of_gold).await;
+        Ok(VoteAnswer { votes: request.votes.iter().zip(outcomes).map(|(vote, cast)| receipt(vote, cast)).collect() })
     }
 
     /// Closes decided subtasks of one task, and says whether that worked out. If not, the same votes sent again,
@@ -512,75 +529,6 @@ impl Operators {
         Ok(read.into_iter().filter_map(|seen| Closing::of(task, seen)).collect())
     }
 
-    /// Gives leases back, so that others need not wait for their end.
-    pub async fn give_back(&self, caller: &Caller, request: &ReturnLeases) -> Result<ReturnAnswer> {
-        let operator = caller.operator()?;
-        if !(1..=limits::RETURNS_PER_REQUEST).contains(&request.subtasks.len()) {
-            let detail = format!("1 to {} leases in one request", limits::RETURNS_PER_REQUEST);
-            return Err(Error::invalid("subtasks", detail));
-        }
-        let mut by_task: BTreeMap<TaskId, Vec<ImageId>> = BTreeMap::new();
-        for lease in &request.subtasks {
-            by_task.entry(lease.task).or_default().push(lease.image);
-        }
-        let mut returned = 0;
-        for (id, images) in by_task {
-            let (_, task, desk) = self.desk(id, &operator).await?;
-            let task = task.filter(|task| is_there(caller, task, &desk)).ok_or(Error::TaskNotFound)?;
-            returned += self.hand_back(&task, desk, &images).await?;
-        }
-        Ok(ReturnAnswer { returned })
-    }
-
-    /// The tasks that have work.
-    pub async fn work(&self, caller: &Caller) -> Result<WorkAnswer> {
-        unpaused(&self.store.standing(&caller.operator()?).await?)?;
-        let mut found = Vec::new();
-        let mut after = None;
-        for _ in 0..WORK_PAGES {
-            let (mut tasks, more) = self.store.active_tasks(after, ACTIVE_TASKS).await?;
-            tasks.retain(|task| caller.belongs_to(&task.audience));
-            let summary = |task: &Task| {
-                let (store, task) = (self.store.clone(), task.clone());
-                async move {
-                    let undecided = store.counts(&task).await?.undecided();
-                    let labels = task.labels.len() as u32;
-                    Ok::<_, Error>(WorkSummary { task: task.id, name: task.name, labels, undecided })
-                }
-            };
-            let summaries: Vec<_> = tasks.iter().map(summary).collect();
-            let summaries: Vec<_> = stream::iter(summaries).buffered(AT_ONCE).try_collect().await?;
-            found.extend(summaries.into_iter().filter(|summary| summary.undecided > 0));
-            after = more;
-            if after.is_none() || found.len() >= ACTIVE_TASKS as usize {
-                break;
-            }
-        }
-        found.truncate(ACTIVE_TASKS as usize);
-        Ok(WorkAnswer { tasks: found })
-    }
-
-    async fn leased(&self, subtask: &Subtask, until: Timestamp, now: Timestamp) -> Result<LeasedSubtask> {
-        let key = ObjectKey { task: subtask.task, image: subtask.image };
-        let picture = subtask.picture.as_ref();
-        let (shelf, media_type) = match (&subtask.preview, picture) {
-            (Preview::Made { media_type }, _) => (Shelf::Previews, media_type.as_str()),
-            (_, Some(picture)) => (Shelf::Uploads, picture.media_type.as_str()),
-            (_, None) => (Shelf::Uploads, "application/octet-stream"),
-        };
-        let life = now.until(until) + Duration::from_secs(u64::from(limits::IMAGE_URL_GRACE_SECONDS));
-        let url = self.objects.presign_get(shelf, key, media_type, life).await?;
-        Ok(LeasedSubtask {
-            task: subtask.task,
-            image: subtask.image,
-            url,
-            media_type: media_type.to_owned(),
-            width: picture.map_or(0, |picture| picture.width),
-            height: picture.map_or(0, |picture| picture.height),
-            lease_until: until,
-        })
-    }
-
     fn believed_empty(&self, task: TaskId, shard: u16, now: Timestamp) -> bool {
         let empty = lock(&self.empty);
         empty.get(&(task, shard)).is_some_and(|until| *until > now)
@@ -600,37 +548,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Whether a task is there for an operator: it is open to them, or was when they took something from it.
 fn is_there(caller: &Caller, task: &Task, desk: &Desk) -> bool {
     desk.rev > 0 || caller.belongs_to(&task.audience)
-}
-
-/// Why a vote is not kept.
-struct Rejected {
-    code: &'static str,
-    detail: String,
-}
-
-impl Rejected {
-    fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
-    }
-}
-
-fn read_answer(task: &Task, vote: &SubmittedVote) -> Result<Answer, Rejected> {
-    match (&vote.label, vote.abstain) {
-        (Some(label), None) => task
-            .labels
-            .index_of(label)
-            .map(Answer::Label)
-            .ok_or_else(|| Rejected::new("unknown-label", "the label is not one of the task's labels")),
-        (None, Some(reason)) => Ok(Answer::Abstain(reason)),
-        _ => Err(Rejected::new("no-answer", "a vote has either a label or a reason to abstain")),
-    }
-}
-
-fn work_task(task: &Task) -> WorkTask {
-    WorkTask {
-        task: task.id,
-        name: task.name.clone(),
-        labels: task.labels.iter().cloned().collect(),
-        instructions: Some(task.instructions.clone()).filter(|text| !text.is_empty()),
-    }
 }

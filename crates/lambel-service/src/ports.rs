@@ -14,13 +14,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use lambel_core::{
-    AnnouncedFile, AuditEntry, ClientId, Counts, CountsChange, FileName, ImageId, OperatorId, Standing, Subtask,
-    SubtaskState, Tally, Task, TaskId, Timestamp, Vote,
+    AnnouncedFile, AuditEntry, ClientId, Counts, CountsChange, FileName, ImageId, LabelIndex, OperatorId, Standing,
+    Subtask, SubtaskState, Tally, Task, TaskId, Timestamp, Vote,
     api::Header,
-    consensus::{BATCH_SHARE, Decision, Measured, Verdict, WARM_IMAGES},
+    consensus::{BATCH_SHARE, Confidence, Decision, Measured, Verdict, WARM_IMAGES},
     event::{Event, NewSubtasks},
     ring::{Stretch, first_place},
-    subtask::{Cast, Refusal},
+    subtask::{Cast, DecidedBy, Refusal},
 };
 
 mod imports;
@@ -36,6 +36,10 @@ pub use quality::{OperatorFound, OperatorQuality, Paused, QualityStore, SharedQu
 pub use datasets::{Answered, CommitQueue, Datasets, SharedCommitQueue, SharedDatasets};
 
 pub use batches::{Batches, Estimates, REVISED_AT_ONCE, Revised, Revision, SharedEstimates};
+
+mod gold;
+
+pub use gold::{GoldStore, NoGold, SharedGold};
 
 /// The world did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -113,6 +117,8 @@ pub struct Closing {
     pub seen: Subtask,
     /// The decision.
     pub decision: Decision,
+    /// Who made it.
+    pub by: DecidedBy,
 }
 
 /// Subtasks that one [`Store::close`] takes: a transaction has a hundred actions, one of them counts.
@@ -122,9 +128,17 @@ impl Closing {
     /// The closing of a subtask that is open and decided by its votes; none if it is not.
     pub fn of(task: &Task, seen: Subtask) -> Option<Self> {
         match seen.judge(&task.policy, task.labels.len()) {
-            Verdict::Decided(decision) if seen.state == SubtaskState::Open => Some(Self { seen, decision }),
+            Verdict::Decided(decision) if seen.state == SubtaskState::Open => {
+                Some(Self { seen, decision, by: DecidedBy::Votes })
+            }
             _ => None,
         }
+    }
+
+    /// The closing of a subtask that is open with the label that its client knows to be true; none if it is not open.
+    pub fn by_gold(seen: Subtask, label: LabelIndex) -> Option<Self> {
+        let decision = Decision { label: Some(label), confidence: Confidence::new(1.0), dispute: None };
+        (seen.state == SubtaskState::Open).then_some(Self { seen, decision, by: DecidedBy::Gold })
     }
 }
 

@@ -1,5 +1,7 @@
 //! What an admin does about operators: pause them, let them work again, see who did so.
 
+use std::sync::Arc;
+
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
     AuditEntry, Deed, ImageId, OperatorId, Standing, Task, TaskId,
@@ -11,7 +13,8 @@ use crate::{
     audit::audit_page,
     caller::Caller,
     error::{Error, Result},
-    ports::{Desk, SharedClock, SharedStore, Trail},
+    operate::gold::take_back,
+    ports::{Desk, NoGold, SharedClock, SharedGold, SharedStore, Trail},
 };
 
 /// How often a change is tried again when another admin is at it.
@@ -26,12 +29,19 @@ const AT_ONCE: usize = 20;
 pub struct Supervisors {
     store: SharedStore,
     clock: SharedClock,
+    gold: SharedGold,
 }
 
 impl Supervisors {
     /// Over these ports.
     pub fn new(store: SharedStore, clock: SharedClock) -> Self {
-        Self { store, clock }
+        Self { store, clock, gold: Arc::new(NoGold) }
+    }
+
+    /// The same, for tasks that hand out gold among the work.
+    #[must_use]
+    pub fn with_gold(self, gold: SharedGold) -> Self {
+        Self { gold, ..self }
     }
 
     /// How an operator stands.
@@ -103,6 +113,7 @@ impl Supervisors {
                 // Also a record without leases is changed: a claim under way that has read it shall notice.
                 if let Some(task) = task.filter(|_| desk.rev > 0) {
                     returned += give_back_all(&self.store, &task, desk).await?;
+                    returned += take_back(&self.gold, &task, operator).await?;
                 }
             }
             after = more;

@@ -340,7 +340,10 @@ pub(crate) fn look(
         }
         SubtaskState::Complete | SubtaskState::Disputed => {
             recount.close(record);
-            check_decision(task, record, report);
+            // What the client knows follows from no votes.
+            if record.decided_by != DecidedBy::Gold {
+                check_decision(task, record, report);
+            }
         }
         _ => {}
     }

@@ -16,7 +16,10 @@ use crate::{
     audit::audit_page,
     caller::{Caller, Role},
     error::{Error, Result},
-    ports::{Announcement, ObjectKey, SharedClock, SharedEstimates, SharedObjects, SharedStore, Store, Trail},
+    ports::{
+        Announcement, NoGold, ObjectKey, SharedClock, SharedEstimates, SharedGold, SharedObjects, SharedStore, Store,
+        Trail,
+    },
     progress::{self, Advance},
     results::page_limit,
 };
@@ -34,13 +37,14 @@ pub struct Tasks {
     pub(crate) objects: SharedObjects,
     pub(crate) clock: SharedClock,
     estimates: Option<SharedEstimates>,
+    pub(crate) gold: SharedGold,
     ids: Arc<dyn Fn() -> TaskId + Send + Sync>,
 }
 
 impl Tasks {
     /// Over these ports.
     pub fn new(store: SharedStore, objects: SharedObjects, clock: SharedClock) -> Self {
-        Self { store, objects, clock, estimates: None, ids: Arc::new(TaskId::random) }
+        Self { store, objects, clock, estimates: None, gold: Arc::new(NoGold), ids: Arc::new(TaskId::random) }
     }
 
     /// The same, asking here for the last batch of a task that is sealed when everything is decided. Without it such a
@@ -48,6 +52,12 @@ impl Tasks {
     #[must_use]
     pub fn with_estimates(self, estimates: SharedEstimates) -> Self {
         Self { estimates: Some(estimates), ..self }
+    }
+
+    /// The same, for tasks with gold.
+    #[must_use]
+    pub fn with_gold(self, gold: SharedGold) -> Self {
+        Self { gold, ..self }
     }
 
     /// The same, with ids of new tasks from here instead of from chance: an id decides where walks through a task

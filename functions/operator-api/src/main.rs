@@ -16,8 +16,8 @@ async fn main() -> Result<(), Error> {
     store.warm_up().await;
     let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
     let pace = Pace::new(store.clone(), clock.clone());
-    let supervisors = Supervisors::new(store.clone(), clock.clone());
-    let operators = Operators::new(store.clone(), Arc::new(objects), clock.clone());
+    let supervisors = Supervisors::new(store.clone(), clock.clone()).with_gold(store.clone());
+    let operators = Operators::new(store.clone(), Arc::new(objects), clock.clone()).with_gold(store.clone());
     let imports = VoteImports::new(store.clone(), store, clock, operators.clone());
     let app = lambel_http::operators_app(operators, supervisors, imports, pace);
     lambda_http::run(service_fn(move |mut request: Request| {

@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
     let aws = Aws::from_env().await;
     let store = DynamoStore::new(&aws, setting("TASKS_TABLE")?, setting("SUBTASKS_TABLE")?);
     let store = Arc::new(store);
-    let estimator = Estimator::new(store.clone(), store, Arc::new(SystemClock));
+    let estimator = Estimator::new(store.clone(), store.clone(), Arc::new(SystemClock)).with_gold(store);
     let inbox = Inbox::new(&aws, setting("ESTIMATES_QUEUE_URL")?);
     run(service_fn(|event: LambdaEvent<Value>| handle(&estimator, &inbox, event))).await
 }

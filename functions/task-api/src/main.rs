@@ -45,7 +45,8 @@ async fn main() -> Result<(), Error> {
         clock.clone(),
         target_rules(),
     );
-    let tasks = Tasks::new(store.clone(), Arc::new(objects), clock).with_estimates(queues.clone());
+    let tasks = Tasks::new(store.clone(), Arc::new(objects), clock);
+    let tasks = tasks.with_estimates(queues.clone()).with_gold(store.clone());
     let versions = Versions::new(tasks.clone(), Arc::new(datasets), queues);
     let quality = Quality::new(tasks.clone(), store);
     let app = lambel_http::tasks_app(TaskManager { tasks, quality, versions, webhooks }, pace, config);

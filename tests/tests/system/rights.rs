@@ -704,7 +704,9 @@ async fn what_we_promise_holds() -> Result<()> {
             vec![
                 to_subtask("dynamodb:UpdateItem", &["votes"]),
                 to_subtask("dynamodb:PutItem", &["votes"]),
+                to_subtask("dynamodb:UpdateItem", &["label", "leases"]),
                 on_task("dynamodb:DeleteItem", &[]),
+                Attempt::new("dynamodb:DeleteItem", "TasksTable").on("COUNT#1", &[]),
                 Attempt::new("s3:GetObject", "UploadsBucket/*"),
                 Attempt::new("s3:GetObject", "PreviewsBucket/*"),
                 Attempt::new("s3:PutObject", "DatasetBucket/*"),

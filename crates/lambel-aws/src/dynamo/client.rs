@@ -60,10 +60,10 @@ impl Meter {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn note<'a>(&self, call: &'static str, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+    pub(super) fn note<'a>(&self, call: &'static str, capacity: impl IntoIterator<Item = &'a ConsumedCapacity>) {
         let mut usage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *usage.requests.entry(call).or_default() += 1;
-        let is_write = matches!(call, "UpdateItem" | "PutItem" | "TransactWriteItems");
+        let is_write = matches!(call, "UpdateItem" | "PutItem" | "DeleteItem" | "TransactWriteItems");
         for units in capacity.into_iter().filter_map(ConsumedCapacity::capacity_units) {
             match is_write {
                 true => usage.write_units += units,

@@ -34,6 +34,9 @@ const VERSION_WITH_AUDIENCE: u32 = 2;
 /// The version of a task that is decided by another rule than `majority`: who does not know the rule must not decide
 /// by one that it knows. Who knows this version knows audiences too.
 const VERSION_WITH_RULE: u32 = 3;
+/// The version of a task with gold: who does not know it would drop the rate when they seal the task. Who knows this
+/// version knows every rule.
+const VERSION_WITH_GOLD: u32 = 4;
 
 pub(super) fn versioned() -> (String, AttributeValue) {
     ("v".to_owned(), number(VERSION))
@@ -68,7 +71,7 @@ impl Reader {
         unreadable(self.what, format!("attribute `{name}` is missing or of another type"))
     }
 
-    fn text(&self, name: &str) -> StoreResult<&str> {
+    pub(super) fn text(&self, name: &str) -> StoreResult<&str> {
         self.maybe_text(name).ok_or_else(|| self.missing(name))
     }
 
@@ -91,12 +94,12 @@ impl Reader {
         self.text(name)?.parse().map_err(|error| unreadable(self.what, error))
     }
 
-    fn moment(&self, name: &str) -> StoreResult<Timestamp> {
+    pub(super) fn moment(&self, name: &str) -> StoreResult<Timestamp> {
         self.number(name).map(Timestamp::from_millis)
     }
 
     /// A map attribute, each entry read by a function.
-    fn map<K: std::str::FromStr + Ord, V>(
+    pub(super) fn map<K: std::str::FromStr + Ord, V>(
         &self,
         name: &str,
         read: impl Fn(&AttributeValue) -> Option<V>,
@@ -107,7 +110,7 @@ impl Reader {
     }
 }
 
-fn read_number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
+pub(super) fn read_number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
     value.as_n().ok()?.parse().ok()
 }
 
@@ -154,7 +157,7 @@ fn read_earned(map: &Item) -> Option<Option<Earned>> {
     Some(Some(Earned { weight, phase: of_name(map.get("p")?.as_s().ok()?)? }))
 }
 
-fn read_vote(value: &AttributeValue) -> Option<Vote> {
+pub(super) fn read_vote(value: &AttributeValue) -> Option<Vote> {
     let map = value.as_m().ok()?;
     let answer = match map.get("a")? {
         AttributeValue::N(place) => Answer::Label(LabelIndex(place.parse().ok()?)),
@@ -217,10 +220,8 @@ pub(super) fn subtask(subtask: &Subtask, pool: &str) -> Item {
     if let Some(at) = subtask.reopened_at {
         put("reopened", number(at.millis()));
     }
-    if subtask.decided_by == DecidedBy::Batch {
-        put("decided_by", string(subtask.decided_by.as_str()));
-    }
     item.extend(subtask.decision.iter().flat_map(decision));
+    item.extend(decided_by(subtask));
     item
 }
 
@@ -230,6 +231,12 @@ pub(super) fn decision(decision: &Decision) -> Vec<(String, AttributeValue)> {
     attributes.extend(decision.label.map(|LabelIndex(place)| ("label".to_owned(), number(place))));
     attributes.extend(decision.dispute.map(|dispute| ("dispute".to_owned(), string(name_of(dispute)))));
     attributes
+}
+
+/// Who has made the decision, where it was somebody else than the votes.
+pub(super) fn decided_by(subtask: &Subtask) -> Option<(String, AttributeValue)> {
+    let by = subtask.decided_by;
+    (by != DecidedBy::Votes).then(|| ("decided_by".to_owned(), string(by.as_str())))
 }
 
 /// Reads a subtask, of the table or of its stream.
@@ -296,6 +303,7 @@ pub fn read_subtask(item: HashMap<String, AttributeValue>) -> StoreResult<Subtas
 pub(super) fn task(task: &Task) -> StoreResult<Item> {
     let mut item: Item = serde_dynamo::to_item(task).map_err(|error| StoreError::Failed(error.to_string()))?;
     let version = match (&task.policy.rule, task.audience.is_everyone()) {
+        _ if !task.policy.gold_rate.is_none() => VERSION_WITH_GOLD,
         (Rule::Majority(_), true) => VERSION,
         (Rule::Majority(_), false) => VERSION_WITH_AUDIENCE,
         (Rule::Lead(_) | Rule::Adaptive(_), _) => VERSION_WITH_RULE,
@@ -306,7 +314,7 @@ pub(super) fn task(task: &Task) -> StoreResult<Item> {
 
 /// Reads a task, of the table or of its stream.
 pub fn read_task(item: HashMap<String, AttributeValue>) -> StoreResult<Task> {
-    let reader = Reader::up_to(VERSION_WITH_RULE, "task", item)?;
+    let reader = Reader::up_to(VERSION_WITH_GOLD, "task", item)?;
     serde_dynamo::from_item(reader.item).map_err(|error| unreadable("task", error))
 }
 
@@ -514,6 +522,8 @@ mod tests {
         assert_eq!(version(by(RuleName::Lead), Audience::Everyone), 3);
         assert_eq!(version(by(RuleName::Lead), team()), 3);
         assert_eq!(version(by(RuleName::Adaptive), Audience::Everyone), 3);
+        let gold = PolicyFields { gold_rate: Some(0.1), ..PolicyFields::default() };
+        assert_eq!(version(gold, Audience::Everyone), 4);
     }
 
     fn some_task() -> Task {

@@ -9,9 +9,11 @@
 //! | `webhooks` | the table of webhooks, and its port |
 //! | `quality` | those of the port of operators' quality |
 //! | `refs` | the branches and tags of data sets |
+//! | `gold` | those of the port of gold |
 
 mod batches;
 mod client;
+mod gold;
 mod imports;
 pub mod items;
 mod keys;

@@ -278,9 +278,9 @@ impl DynamoStore {
                 .transact(|| {
                     let mut more = CountsChange::default();
                     let mut actions = Vec::with_capacity(left.len() + 1);
-                    for Closing { seen, decision } in left.iter().map(|place| &closings[*place]) {
+                    for Closing { seen, decision, by } in left.iter().map(|place| &closings[*place]) {
                         let mut after = seen.clone();
-                        after.close(*decision, now);
+                        after.close_by(*decision, *by, now);
                         more.close(&after);
                         actions.push(self.close_action(task, &after)?);
                     }
@@ -313,7 +313,7 @@ impl DynamoStore {
             .expression_attribute_values(":seen", number(after.rev.saturating_sub(1)))
             .expression_attribute_values(":rev", number(after.rev))
             .expression_attribute_values(":decided", number(after.decided_at.unwrap_or_default().millis()));
-        for (name, value) in after.decision.iter().flat_map(items::decision) {
+        for (name, value) in after.decision.iter().flat_map(items::decision).chain(items::decided_by(after)) {
             set.push_str(&format!(", #{name} = :{name}"));
             update = update.expression_attribute_values(format!(":{name}"), value);
             update = update.expression_attribute_names(format!("#{name}"), name);

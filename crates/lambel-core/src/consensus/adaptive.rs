@@ -34,6 +34,15 @@ impl Phase {
         let warm = decided >= WARM_IMAGES && sum > 0.0 && squares / sum >= WARM_ANSWERS;
         if warm { Self::Warm } else { Self::Cold }
     }
+
+    /// The phase that gold alone has brought about: of each operator, their answers in all and those on gold. Enough
+    /// when a vote drawn at random comes from an operator with [`WARM_ANSWERS`] on gold. It takes no number of images
+    /// then: that is there so that errors which operators share are not taken for the truth, which gold cannot be.
+    pub fn by_gold(operators: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        let sum = |(all, sum): (f64, f64), (answers, gold): (f64, f64)| (all + answers, sum + answers * gold);
+        let (all, sum) = operators.into_iter().fold((0.0, 0.0), sum);
+        if all > 0.0 && sum / all >= WARM_ANSWERS { Self::Warm } else { Self::Cold }
+    }
 }
 
 /// Stop when the posterior of the leading label reaches `confidence`.
@@ -135,6 +144,14 @@ mod tests {
         assert_eq!(Phase::after(200, [20.0, 20.0]), Phase::Warm);
         assert_eq!(Phase::after(200, [5.0; 300]), Phase::Cold);
         assert_eq!(Phase::after(u64::MAX, []), Phase::Cold);
+    }
+
+    #[test]
+    fn or_after_enough_gold_of_those_who_vote() {
+        assert_eq!(Phase::by_gold([]), Phase::Cold);
+        assert_eq!(Phase::by_gold([(20.0, 20.0), (25.0, 20.0)]), Phase::Warm);
+        assert_eq!(Phase::by_gold([(20.0, 20.0), (1_000.0, 5.0)]), Phase::Cold, "who votes most is not known");
+        assert_eq!(Phase::by_gold([(1_000.0, 25.0), (10.0, 5.0)]), Phase::Warm, "who is not known hardly votes");
     }
 
     proptest! {

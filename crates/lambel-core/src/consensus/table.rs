@@ -87,6 +87,25 @@ impl VoteTable {
         Ok(table)
     }
 
+    /// Adds an image behind the others, with its votes.
+    pub fn push(&mut self, mut votes: Vec<Ballot>) -> Result<(), TableError> {
+        let image = u32::try_from(self.images()).map_err(|_| TableError::TooMany)?;
+        votes.sort_unstable();
+        votes.dedup();
+        if let Some(twice) = votes.windows(2).find(|pair| pair[0].operator == pair[1].operator) {
+            return Err(TableError::Twice { image, operator: twice[0].operator });
+        }
+        if let Some(vote) = votes.iter().find(|vote| usize::from(vote.label.0) >= self.labels) {
+            return Err(TableError::Label { image, label: vote.label.0, labels: self.labels });
+        }
+        let end = u32::try_from(self.ballots.len() + votes.len()).map_err(|_| TableError::TooMany)?;
+        let operators = votes.last().map_or(0, |vote| vote.operator as usize + 1);
+        self.operators = self.operators.max(operators);
+        self.ballots.extend(votes);
+        self.starts.push(end);
+        Ok(())
+    }
+
     /// Sorts each image's votes by operator and drops repeated ones.
     fn sort(&mut self) -> Result<(), TableError> {
         let mut kept = 0;
@@ -164,6 +183,20 @@ mod tests {
         assert_eq!((table.image(1), table.image(4)), (&[][..], &[][..]));
         assert_eq!(table.image(2), [vote(2, 0, 1).1, vote(2, 1, 1).1]);
         assert_eq!(table.iter().map(<[_]>::len).collect::<Vec<_>>(), [2, 0, 2, 0]);
+    }
+
+    #[test]
+    fn an_image_that_is_pushed_is_like_the_others() {
+        let votes = [vote(0, 3, 0), vote(1, 1, 1)];
+        let more = [vote(2, 5, 1), vote(2, 0, 0), vote(2, 5, 1)];
+        let mut table = VoteTable::new(2, 2, &votes).unwrap();
+        table.push(more.map(|(_, ballot)| ballot).to_vec()).unwrap();
+        assert_eq!(table, VoteTable::new(2, 3, &[&votes[..], &more].concat()).unwrap());
+        let before = table.clone();
+        let twice = table.push(vec![vote(3, 1, 0).1, vote(3, 1, 1).1]);
+        assert_eq!(twice, Err(TableError::Twice { image: 3, operator: 1 }));
+        assert_eq!(table.push(vec![vote(3, 1, 2).1]), Err(TableError::Label { image: 3, label: 2, labels: 2 }));
+        assert_eq!(table, before);
     }
 
     #[test]

@@ -19,10 +19,11 @@ impl Subtask {
         true
     }
 
-    /// Whether it may be opened again: it is decided, can take another vote, and was not opened again
+    /// Whether it may be opened again: it is decided, by nobody who knows its label, can take another vote, and was not opened again
     /// [too often](limits::REOPENINGS).
     pub fn can_reopen(&self, policy: &Policy) -> bool {
         matches!(self.state, SubtaskState::Complete | SubtaskState::Disputed)
+            && self.decided_by != DecidedBy::Gold
             && self.reopenings < limits::REOPENINGS
             && self.labelled() < policy.rule.max_labels()
             && self.abstained() < policy.max_abstentions

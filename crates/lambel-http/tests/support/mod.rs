@@ -101,7 +101,7 @@ impl World {
         let objects = Arc::new(MemoryObjects::default());
         let messages = Arc::new(MemoryMessages::default());
         let clock = Arc::new(ManualClock::new());
-        let operators = Operators::new(store.clone(), objects.clone(), clock.clone());
+        let operators = Operators::new(store.clone(), objects.clone(), clock.clone()).with_gold(store.clone());
         let (webhooks, deliveries) = (Arc::<MemoryWebhooks>::default(), Arc::<MemoryWebhookQueue>::default());
         let config = PublicConfig {
             region: "eu-central-1".into(),
@@ -115,7 +115,7 @@ impl World {
         let place = Place { bucket: "uploads".to_owned() };
         let tasks = Tasks::new(store.clone(), objects.clone(), clock.clone());
         let manager = TaskManager {
-            tasks: tasks.clone(),
+            tasks: tasks.clone().with_gold(store.clone()),
             quality: Quality::new(tasks.clone(), store.clone()),
             versions: Versions::new(tasks, datasets.clone(), datasets.clone()),
             webhooks: Webhooks::new(

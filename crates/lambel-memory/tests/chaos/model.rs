@@ -287,7 +287,8 @@ impl Model {
             && let Expected::Open { wanted } = expected(task, after)
         {
             // A vote that is changed can make fewer votes wanted than there are leases out. Those stay; none is added.
-            if before.votes.iter().any(|(who, vote)| after.votes.get(who).is_some_and(|now| now.answer != vote.answer)) {
+            if before.votes.iter().any(|(who, vote)| after.votes.get(who).is_some_and(|now| now.answer != vote.answer))
+            {
                 self.changed.insert(key);
             }
             let live = |record: &Subtask| record.leases.values().filter(|until| **until > now).count();

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
-    Actor, OperatorId, Subtask, SubtaskState, Task,
+    Actor, LabelIndex, OperatorId, Subtask, SubtaskState, Task,
     consensus::{
         Alpha, Answered, Answers, Earned, FlagKind, OperatorRecord, Skill, TaskRecord, VoteTable, krippendorff_alpha,
     },
+    subtask::Answer,
 };
 
 use super::set_pause;
@@ -37,13 +38,29 @@ impl Tallies {
         let decision = subtask.decision.filter(|_| subtask.state == SubtaskState::Complete && labelled > 1);
         let decided = decision.and_then(|decision| decision.label);
         for (operator, vote) in &subtask.votes {
-            // No task has images whose label is known.
             let answer = Answered { said: vote.answer.label(), decided, gold: None, elapsed_ms: vote.elapsed_ms };
             match self.0.get_mut(operator) {
                 Some(answers) => answers.count(answer),
                 None => self.0.entry(operator.clone()).or_default().count(answer),
             }
         }
+    }
+
+    /// How many labels were counted.
+    pub(crate) fn votes(&self) -> u64 {
+        self.0.values().map(|answers| u64::from(answers.votes())).sum()
+    }
+
+    /// Counts an answer on gold, with what is true.
+    pub(crate) fn see_gold(
+        &mut self,
+        operator: &OperatorId,
+        truth: LabelIndex,
+        answer: Answer,
+        elapsed_ms: Option<u32>,
+    ) {
+        let answer = Answered { said: answer.label(), decided: None, gold: Some(truth), elapsed_ms };
+        self.0.entry(operator.clone()).or_default().count(answer);
     }
 
     /// Adds what was counted in another part of the task.
@@ -60,6 +77,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) table: &'a VoteTable,
     /// Decided images.
     pub(crate) images: u64,
+    /// The votes with a label on these.
+    pub(crate) votes: u64,
     /// The operators of the table, by their places.
     pub(crate) operators: &'a [OperatorId],
     /// What is known of each of them.
@@ -106,8 +125,7 @@ impl Reporter {
             self.pause(task, changed.iter().filter(|record| is_to_pause(record))).await?;
         }
         let agreement = krippendorff_alpha(seen.table).map(rounded);
-        let votes = tallies.0.values().map(|answers| u64::from(answers.votes())).sum();
-        let summary = TaskQuality { images: seen.images, votes, agreement, measured_at: self.clock.now() };
+        let summary = TaskQuality { images: seen.images, votes: seen.votes, agreement, measured_at: self.clock.now() };
         self.quality.put_task_quality(task.id, &summary).await
     }
 

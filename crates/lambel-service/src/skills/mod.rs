@@ -20,7 +20,10 @@
 mod review;
 mod votes;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
@@ -33,7 +36,8 @@ use serde::Serialize;
 use self::{review::Reviewed, votes::Votes};
 use crate::{
     error::{Comeback, Result},
-    ports::{SharedClock, SharedQualityStore, SharedStore, SkillMark, StoreResult},
+    known::Known,
+    ports::{NoGold, SharedClock, SharedGold, SharedQualityStore, SharedStore, SkillMark, StoreResult},
     progress::completed,
     quality::{Reporter, Seen},
 };
@@ -86,13 +90,20 @@ pub enum Finished {
 pub struct Estimator {
     store: SharedStore,
     reporter: Reporter,
+    gold: SharedGold,
     clock: SharedClock,
 }
 
 impl Estimator {
     /// Over these ports.
     pub fn new(store: SharedStore, quality: SharedQualityStore, clock: SharedClock) -> Self {
-        Self { reporter: Reporter::new(store.clone(), quality, clock.clone()), store, clock }
+        Self { reporter: Reporter::new(store.clone(), quality, clock.clone()), gold: Arc::new(NoGold), store, clock }
+    }
+
+    /// The same, by answers on gold as well.
+    #[must_use]
+    pub fn with_gold(self, gold: SharedGold) -> Self {
+        Self { gold, ..self }
     }
 
     /// Looks at every active task that is due, and says what it has found. A task that cannot be looked at does not
@@ -227,8 +238,13 @@ impl Estimator {
     async fn pass(&self, task: &Task, rule: Option<&Adaptive>, mark: &SkillMark, last: bool) -> Result<(Look, u64)> {
         let mut votes = Votes::read(&*self.store, task).await?;
         let iterations = if last { ITERATIONS_FINAL } else { ITERATIONS_RUNNING };
-        let model = MapEm::fit(&votes.table, |_| None, iterations);
+        let labelled = votes.table.votes() as u64;
+        let known = Known::join(&*self.gold, task, &mut votes.operators, &mut votes.table).await?;
+        let on_decided = votes.tallies.votes();
+        known.tell(&mut votes.tallies);
+        let model = MapEm::fit(&votes.table, |image| known.truth(image), iterations);
         let phase = Phase::after(votes.decided, model.skills().iter().map(|skill| skill.answers));
+        let phase = known.phase(phase, model.skills());
         let measured = measured(&model, task.labels.len(), phase);
         let operators = match rule {
             Some(_) => self.measure(task, &votes, &measured).await?,
@@ -239,6 +255,7 @@ impl Estimator {
         let seen = Seen {
             table: &votes.table,
             images: votes.decided,
+            votes: on_decided,
             operators: &votes.operators,
             skills: model.skills(),
             mean_accuracy: model.mean_accuracy(),
@@ -247,12 +264,12 @@ impl Estimator {
         self.reporter.report(task, tallies, &seen).await?;
         let reviewed = match rule {
             Some(rule) if last || phase != Phase::Cold => {
-                self.review(task, rule, mark, &votes, &model, &measured).await?
+                self.review(task, rule, mark, &votes, &known, &model, &measured).await?
             }
             _ => Reviewed::default(),
         };
         let Reviewed { revised, reopened, lost } = reviewed;
-        let (images, votes) = (votes.decided, votes.table.votes() as u64);
+        let (images, votes) = (votes.decided, labelled);
         tracing::info!(task = %task.id, images, votes, operators, last, revised, reopened, "task looked at as a whole");
         Ok((Look { task: task.id, images, votes, operators, phase, last, revised, reopened }, lost))
     }

@@ -9,7 +9,10 @@ use lambel_core::{
 };
 
 use super::{Estimator, OPERATORS_AT_ONCE, votes::Votes};
-use crate::ports::{REVISED_AT_ONCE, Revised, Revision, SkillMark, StoreResult};
+use crate::{
+    known::Known,
+    ports::{REVISED_AT_ONCE, Revised, Revision, SkillMark, StoreResult},
+};
 
 /// What came of a review.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,11 +33,12 @@ impl Estimator {
         rule: &Adaptive,
         mark: &SkillMark,
         votes: &Votes,
+        known: &Known,
         model: &MapEm,
         measured: &[Measured],
     ) -> StoreResult<Reviewed> {
         let mut reviewed = Reviewed::default();
-        let changes = changes(rule, votes, model);
+        let changes = changes(rule, votes, known, model);
         let reopens = changes.iter().any(|(_, change)| *change == Review::Reopen);
         let willing = if reopens { self.willing(&votes.operators).await? } else { Vec::new() };
         let found: HashMap<&OperatorId, &Measured> = votes.operators.iter().zip(measured).collect();
@@ -101,10 +105,13 @@ impl Estimator {
 
 /// The images that a review does not leave as they are, by their places. Of each image one posterior is in memory at a
 /// time.
-fn changes(rule: &Adaptive, votes: &Votes, model: &MapEm) -> Vec<(usize, Review)> {
+fn changes(rule: &Adaptive, votes: &Votes, known: &Known, model: &MapEm) -> Vec<(usize, Review)> {
     let mut scores = Scores::default();
     let mut changes = Vec::new();
     for (place, (image, ballots)) in votes.images.iter().zip(votes.table.iter()).enumerate() {
+        if known.is_gold(&image.image) {
+            continue;
+        }
         let standing = image.standing();
         let change = match review(rule, standing, &model.evidence(ballots, &mut scores), image.movable) {
             Review::Keep => continue,

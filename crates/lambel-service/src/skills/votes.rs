@@ -7,6 +7,7 @@ use lambel_core::{
     ImageId, LabelIndex, OperatorId, Subtask, SubtaskState, Task,
     consensus::{Ballot, Standing, VoteTable},
     ring::next_place,
+    subtask::DecidedBy,
 };
 
 use crate::{
@@ -127,6 +128,11 @@ impl Shard {
             let page = store.list(task, shard, from, PAGE).await?;
             let last = page.last().map(|subtask| subtask.image).filter(|_| page.len() == PAGE as usize);
             for subtask in page {
+                // The votes that gold had have no effect; what was answered on it since is told by its own records.
+                if subtask.decided_by == DecidedBy::Gold {
+                    found.decided += 1;
+                    continue;
+                }
                 match subtask.state {
                     SubtaskState::Preparing | SubtaskState::Rejected => continue,
                     SubtaskState::Open => found.decided += u64::from(subtask.reopenings > 0),

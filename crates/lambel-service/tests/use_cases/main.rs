@@ -4,6 +4,7 @@
 
 mod batches;
 mod datasets;
+mod gold;
 mod imports;
 mod main_job;
 mod quality;

@@ -6,6 +6,7 @@ use lambel_core::{
     ImageId, LabelIndex, TaskId, TaskState,
     api::{ImageState, PolicyFields, RuleName, VoteOutcome},
     consensus::{Confidence, Decision, Earned, Measured, Phase, Skill, Weight},
+    subtask::DecidedBy,
 };
 use lambel_service::{
     ports::{Closing, Store},
@@ -215,7 +216,10 @@ async fn a_decision_that_does_not_follow_from_the_weights_is_found() {
     let task = world.stored(id).await;
     let seen = world.store.all_subtasks(id).remove(0);
     let decision = Decision { label: Some(LabelIndex(0)), confidence: Confidence::new(0.95), dispute: None };
-    assert_eq!(world.store.close(&task, &[Closing { seen, decision }], task.created_at).await, Ok(vec![true]));
+    assert_eq!(
+        world.store.close(&task, &[Closing { seen, decision, by: DecidedBy::Votes }], task.created_at).await,
+        Ok(vec![true])
+    );
     let found = findings(&world, id).await;
     assert!(matches!(found[..], [Finding::DecisionDiffers { .. }]), "{found:?}");
 }

@@ -73,6 +73,7 @@ impl World {
         let ids = AtomicU64::new(1);
         // An id decides where walks through a task begin. The same ones each time, the same run each time.
         let tasks = Tasks::new(store.clone(), objects.clone(), clock.clone())
+            .with_gold(store.clone())
             .with_ids(move || {
                 let n = ids.fetch_add(1, Ordering::Relaxed);
                 format!("019aa5a0-0000-7000-8000-{n:012}").parse().unwrap()
@@ -86,7 +87,7 @@ impl World {
             datasets,
             quality: Quality::new(tasks.clone(), store.clone()),
             tasks,
-            operators: Operators::new(store.clone(), objects.clone(), clock.clone()),
+            operators: Operators::new(store.clone(), objects.clone(), clock.clone()).with_gold(store.clone()),
             validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             opener: Opener::new(store.clone(), objects.clone(), clock.clone()),
             publisher: Publisher::new(store.clone(), messages.clone()),
@@ -94,7 +95,7 @@ impl World {
             surveyor: Surveyor::new(store.clone(), objects.clone(), clock.clone()),
             repairer: Repairer::new(store.clone(), store.clone(), objects.clone(), messages.clone(), clock.clone()),
             sweeper: Sweeper::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
-            estimator: Estimator::new(store.clone(), store.clone(), clock.clone()),
+            estimator: Estimator::new(store.clone(), store.clone(), clock.clone()).with_gold(store.clone()),
             store,
             objects,
             messages,
