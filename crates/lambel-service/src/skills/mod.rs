@@ -1,7 +1,7 @@
 //! Batches: all votes of a task looked at together, in tasks whose rule weighs votes.
 //!
-//! A look at a task is a sequence: read all votes ([`votes`]), fit a model of operators and labels to them ([`MapEm`]),
-//! measure the operators by it, review the images by it ([`review`]), and remember how far the task was. What is found
+//! A look at a task is a sequence: read all votes (`votes.rs`), fit a model of operators and labels to them ([`MapEm`]),
+//! measure the operators by it, review the images by it (`review.rs`), and remember how far the task was. What is found
 //! of an operator is written on their record in the task, and counts from their next vote on. What a review finds
 //! decides images, decides them again, or opens them again; while the operators are not known, only the last look does.
 //!
