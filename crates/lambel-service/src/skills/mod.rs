@@ -1,7 +1,7 @@
 //! Batches: all votes of a task looked at together.
 //!
-//! A look at a task is a sequence: read all votes ([`votes`]), fit a model of operators and labels to them ([`MapEm`]),
-//! measure the operators by it, report on them ([`crate::quality`]), review the images by it ([`review`]), and remember
+//! A look at a task is a sequence: read all votes (`votes.rs`), fit a model of operators and labels to them ([`MapEm`]),
+//! measure the operators by it, report on them ([`crate::quality`]), review the images by it (`review.rs`), and remember
 //! how far the task was. Operators are measured and images reviewed only where the task's rule weighs votes: what is
 //! found of an operator is written on their record in the task, and counts from their next vote on; what a review finds
 //! decides images, decides them again, or opens them again, and while the operators are not known, only the last look
