@@ -49,7 +49,8 @@ async fn what_was_exported_is_imported_with_the_same_labels_and_twice_is_once() 
     }
     terminal.lambel(0, &["dataset", "commit", &first.to_string(), "--into", &set]).await?;
     for (format, out) in [("label-studio", &json), ("manifest", &manifest)] {
-        terminal.lambel(0, &["dataset", "export", "--in", &set, "--format", format, "--out", out]).await?;
+        let to = ["--format", format, "--out", out, "--address-prefix", "s3://elsewhere/batch/"];
+        terminal.lambel(0, &[&["dataset", "export", "--in", &set][..], &to].concat()).await?;
     }
 
     // A run that was killed when it had made the task has left this behind: the import takes it.
