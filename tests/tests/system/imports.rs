@@ -86,7 +86,8 @@ async fn what_was_exported_is_imported_with_the_same_labels_and_twice_is_once() 
     assert_eq!((&begun[0]["votes"], &begun[0]["source"]), (&json!(votes), &json!("label-studio")));
 
     // Ground Truth has one label to an image, the job's. Two votes are wanted: people give the other.
-    let lines = [&manifest, "--format", "ground-truth", "--images", &folder, "--name", "jobs", "--quorum", "2"];
+    let lines =
+        [&manifest, "--format", "ground-truth", "--images", &folder, "--name", "jobs", "--quorum", "2", "--seal"];
     let (said, third) = import(&terminal, &lines).await?;
     assert_eq!((&said["brought"]["counted"], &said["found"]), (&json!(IMAGES), &json!(false)), "{said}");
     assert_eq!(client.client.task(third).await?.progress.context("progress")?.open, u64::from(IMAGES));
