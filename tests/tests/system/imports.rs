@@ -49,7 +49,8 @@ async fn what_was_exported_is_imported_with_the_same_labels_and_twice_is_once() 
     }
     terminal.lambel(0, &["dataset", "commit", &first.to_string(), "--into", &set]).await?;
     for (format, out) in [("label-studio", &json), ("manifest", &manifest)] {
-        terminal.lambel(0, &["dataset", "export", "--in", &set, "--format", format, "--out", out]).await?;
+        let to = ["--format", format, "--out", out, "--address-prefix", "s3://elsewhere/batch/"];
+        terminal.lambel(0, &[&["dataset", "export", "--in", &set][..], &to].concat()).await?;
     }
 
     // A run that was killed when it had made the task has left this behind: the import takes it.
@@ -85,7 +86,8 @@ async fn what_was_exported_is_imported_with_the_same_labels_and_twice_is_once() 
     assert_eq!((&begun[0]["votes"], &begun[0]["source"]), (&json!(votes), &json!("label-studio")));
 
     // Ground Truth has one label to an image, the job's. Two votes are wanted: people give the other.
-    let lines = [&manifest, "--format", "ground-truth", "--images", &folder, "--name", "jobs", "--quorum", "2"];
+    let lines =
+        [&manifest, "--format", "ground-truth", "--images", &folder, "--name", "jobs", "--quorum", "2", "--seal"];
     let (said, third) = import(&terminal, &lines).await?;
     assert_eq!((&said["brought"]["counted"], &said["found"]), (&json!(IMAGES), &json!(false)), "{said}");
     assert_eq!(client.client.task(third).await?.progress.context("progress")?.open, u64::from(IMAGES));
