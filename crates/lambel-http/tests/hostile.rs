@@ -358,8 +358,8 @@ async fn texts_that_are_too_long_or_untidy_are_refused() {
         (13, "/cursor", json!(long), "cursor"),
         (13, "/cursor", json!("msg_"), "cursor"),
         (14, "/reason", json!(long), "reason"),
-        (8, "/gold", json!([]), "gold"),
-        (8, "/gold", Value::Array(vec![bodies[8].body["gold"][0].clone(); 101]), "gold"),
+        (19, "/gold", json!([]), "gold"),
+        (19, "/gold", Value::Array(vec![bodies[19].body["gold"][0].clone(); 101]), "gold"),
     ] {
         let good = &bodies[body];
         let mut body = good.body.clone();
