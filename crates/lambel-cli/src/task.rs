@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use lambel_client::Client;
 use lambel_core::{
     Audience, LabelSet, Policy, TaskId, TaskState,
-    api::{AudienceFields, CreateTask, PageQuery, PolicyFields, RuleName, SealTask, TaskView},
+    api::{AudienceFields, CreateTask, PageQuery, PolicyFields, ReleaseWhen, RuleName, SealTask, TaskView},
     limits,
 };
 
@@ -116,6 +116,18 @@ struct PolicyArgs {
     /// How long an operator has for what they have claimed [default: 900]
     #[arg(long, value_name = "N")]
     lease_seconds: Option<u32>,
+    /// Make a version of the data set each time so many images more are decided
+    #[arg(long, value_name = "N")]
+    commit_every_decisions: Option<u32>,
+    /// Make a version of the data set when the last one is so many minutes old
+    #[arg(long, value_name = "N")]
+    commit_every_minutes: Option<u32>,
+    /// Release the version of the complete task by itself
+    #[arg(long)]
+    release_when_complete: bool,
+    /// … if the mean confidence of its images is at least this, 0 to 1
+    #[arg(long, value_name = "SHARE", requires = "release_when_complete")]
+    release_min_confidence: Option<f64>,
 }
 
 impl PolicyArgs {
@@ -130,6 +142,10 @@ impl PolicyArgs {
             max_labels: self.max_labels,
             max_abstentions: self.max_abstentions,
             lease_seconds: self.lease_seconds,
+            commit_every_decisions: self.commit_every_decisions,
+            commit_every_minutes: self.commit_every_minutes,
+            release_when: self.release_when_complete.then_some(ReleaseWhen::Complete),
+            release_min_confidence: self.release_min_confidence,
         };
         Policy::parse(&fields).map_err(|error| Failure::usage(error.to_string()))?;
         Ok((fields != PolicyFields::default()).then_some(fields))

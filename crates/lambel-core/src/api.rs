@@ -2,6 +2,8 @@
 //!
 //! Requests refuse fields that they do not know. Fields that have nothing to say are left out of answers.
 
+pub mod dataset;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{
     IntoParams, ToSchema,
@@ -136,6 +138,30 @@ pub struct PolicyFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 43200)]
     pub lease_seconds: Option<u32>,
+    /// The data set gets a version each time so many images more are decided: 1 to 100,000,000. Looked at every five
+    /// minutes. Without it, and without `commit_every_minutes`, there is one when the task is complete, and on demand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100000000)]
+    pub commit_every_decisions: Option<u32>,
+    /// The data set gets a version when the last one is so many minutes old and images are decided since: 5 to 44,640.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 5, maximum = 44640)]
+    pub commit_every_minutes: Option<u32>,
+    /// When a version is released by itself. By default never: `released` is moved by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_when: Option<ReleaseWhen>,
+    /// Of `release_when`: the least mean confidence of all decided images, 0 to 1. A dispute counts as none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
+    pub release_min_confidence: Option<f64>,
+}
+
+/// When a version of the data set is released by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReleaseWhen {
+    /// When the task is complete: the version of that moment.
+    Complete,
 }
 
 /// A task, as its client sees it.

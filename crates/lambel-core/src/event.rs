@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClientId, ImageId, Label, LabelSet, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp,
+    Actor, ClientId, ImageId, Label, LabelSet, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp,
     consensus::{Confidence, Dispute},
     subtask::Refusal,
 };
@@ -16,6 +16,22 @@ pub struct NewSubtasks {
     pub task: TaskId,
     /// The images.
     pub images: Vec<ImageId>,
+}
+
+/// The body of a message of the queue `commits`: a version of a task's data set is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitRequest {
+    /// The task.
+    pub task: TaskId,
+    /// Who wants it.
+    pub author: Actor,
+    /// What to say about it.
+    pub message: String,
+    /// When they asked.
+    pub asked_at: Timestamp,
+    /// Whether it is wanted only if it is due by the task's policy.
+    #[serde(default)]
+    pub if_due: bool,
 }
 
 /// The attributes of a message that subscribers can filter by.
@@ -40,11 +56,11 @@ pub struct CloudEvent<T> {
     pub kind: String,
     /// `/tasks/{task}`.
     pub source: String,
-    /// `{task}/{image}/{rev}` or `{task}/{rev}`.
+    /// `{task}/{image}/{rev}`, `{task}/{rev}` or `{commit}/{ref}/{seq}`.
     pub id: String,
     /// When it happened.
     pub time: Timestamp,
-    /// The image, if it is about one.
+    /// The image or the branch, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// Always `application/json`.
@@ -92,6 +108,27 @@ pub struct TaskChanged {
     pub images: Option<u64>,
 }
 
+/// A branch of a task's data set stands elsewhere now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetMoved {
+    /// The task.
+    pub task: TaskId,
+    /// The branch: `live` or `released`.
+    #[serde(rename = "ref")]
+    pub branch: String,
+    /// The commit that it stood at before; none if it is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The commit that it stands at now.
+    pub to: String,
+    /// The number of the move: 1 for the first of its branch.
+    pub seq: u64,
+    /// Who has moved it.
+    pub author: Actor,
+    /// Why.
+    pub message: String,
+}
+
 /// An event, ready to be sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -99,6 +136,8 @@ pub enum Event {
     Subtask(Attributes, CloudEvent<SubtaskEnded>),
     /// For the topic `task-completed`.
     Task(Attributes, CloudEvent<TaskChanged>),
+    /// For the topic `dataset-moved`.
+    Dataset(Attributes, CloudEvent<DatasetMoved>),
 }
 
 impl Event {
@@ -151,10 +190,19 @@ impl Event {
         Some(Self::Task(attributes, CloudEvent::new(kind, after.id, id, time, None, data)))
     }
 
+    /// The event of a branch's move.
+    pub fn of_move(moved: DatasetMoved, at: Timestamp, owner: &ClientId) -> Self {
+        let kind = "dataset.moved";
+        let id = format!("{}/{}/{}", moved.to, moved.branch, moved.seq);
+        let attributes = Attributes { task: moved.task, owner: owner.clone(), kind };
+        let subject = Some(moved.branch.clone());
+        Self::Dataset(attributes, CloudEvent::new(kind, moved.task, id, at, subject, moved))
+    }
+
     /// What subscribers can filter by.
     pub fn attributes(&self) -> &Attributes {
         match self {
-            Self::Subtask(attributes, _) | Self::Task(attributes, _) => attributes,
+            Self::Subtask(attributes, _) | Self::Task(attributes, _) | Self::Dataset(attributes, _) => attributes,
         }
     }
 
@@ -163,6 +211,7 @@ impl Event {
         match self {
             Self::Subtask(_, event) => &event.id,
             Self::Task(_, event) => &event.id,
+            Self::Dataset(_, event) => &event.id,
         }
     }
 
@@ -171,6 +220,7 @@ impl Event {
         match self {
             Self::Subtask(_, event) => serde_json::to_string(event),
             Self::Task(_, event) => serde_json::to_string(event),
+            Self::Dataset(_, event) => serde_json::to_string(event),
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod standing;
 pub mod subtask;
 pub mod task;
 pub mod time;
+pub mod versions;
 
 pub use audience::{AccountName, Audience, TeamName};
 pub use audit::{Actor, AuditEntry, Deed};
@@ -31,3 +32,4 @@ pub use standing::Standing;
 pub use subtask::{Subtask, SubtaskState, Vote};
 pub use task::{Counts, CountsChange, Tally, Task, TaskState};
 pub use time::Timestamp;
+pub use versions::Versions;

@@ -61,6 +61,18 @@ pub const MAX_ABSTENTIONS: u32 = 100;
 pub const LEASE_SECONDS_MIN: u32 = 1;
 /// The longest lease, in seconds: half a day.
 pub const LEASE_SECONDS_MAX: u32 = 43_200;
+/// Decisions after which a data set can be asked to get a version.
+pub const COMMIT_EVERY_DECISIONS: u32 = 100_000_000;
+/// The shortest time after which a data set can be asked to get a version, in minutes: it is looked at no more often.
+pub const COMMIT_EVERY_MINUTES_MIN: u32 = 5;
+/// The longest time after which a data set can be asked to get a version, in minutes: a month.
+pub const COMMIT_EVERY_MINUTES_MAX: u32 = 44_640;
+/// What is said about a version, in characters.
+pub const COMMIT_MESSAGE_CHARS: usize = 1_000;
+/// Versions on one page of a log, and differences on one page of a diff.
+pub const VERSIONS_PER_PAGE: u32 = 100;
+/// Moves of the branches of one data set among which a version is looked for.
+pub const VERSIONS_KNOWN: usize = 20_000;
 /// The life of a presigned upload, in seconds.
 pub const UPLOAD_URL_SECONDS: u32 = 900;
 /// The life of a presigned image address, beyond the end of the lease it belongs to, in seconds.

@@ -9,6 +9,7 @@ use crate::{
     consensus::{Adaptive, COLD_LEAD, Confidence, Decision, Dispute, Lead, Majority, Rule, Verdict},
     limits,
     subtask::Votes,
+    versions::Versions,
 };
 
 /// The confidence of `adaptive` where none is said.
@@ -27,11 +28,19 @@ pub struct Policy {
     pub max_abstentions: u32,
     /// How long an operator has for what they have claimed.
     pub lease_seconds: u32,
+    /// When its data set gets versions by itself.
+    #[serde(default, skip_serializing_if = "Versions::is_default")]
+    pub versions: Versions,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { rule: Rule::Majority(Majority { quorum: 3, max_labels: 7 }), max_abstentions: 3, lease_seconds: 900 }
+        Self {
+            rule: Rule::Majority(Majority { quorum: 3, max_labels: 7 }),
+            max_abstentions: 3,
+            lease_seconds: 900,
+            versions: Versions::default(),
+        }
     }
 }
 
@@ -59,7 +68,7 @@ impl Policy {
         within("max_abstentions", max_abstentions, 1, limits::MAX_ABSTENTIONS)?;
         let lease_seconds = fields.lease_seconds.unwrap_or(usual.lease_seconds);
         within("lease_seconds", lease_seconds, limits::LEASE_SECONDS_MIN, limits::LEASE_SECONDS_MAX)?;
-        Ok(Self { rule, max_abstentions, lease_seconds })
+        Ok(Self { rule, max_abstentions, lease_seconds, versions: Versions::parse(fields)? })
     }
 
     /// Judges the votes of one subtask of a task with so many labels.
@@ -117,12 +126,13 @@ fn parse_adaptive(fields: &PolicyFields) -> Result<Adaptive, PolicyError> {
 
 impl From<&Policy> for PolicyFields {
     fn from(policy: &Policy) -> Self {
-        let common = Self {
+        let mut common = Self {
             max_labels: Some(policy.rule.max_labels()),
             max_abstentions: Some(policy.max_abstentions),
             lease_seconds: Some(policy.lease_seconds),
             ..Self::default()
         };
+        policy.versions.write_to(&mut common);
         match policy.rule {
             Rule::Majority(Majority { quorum, .. }) => {
                 Self { rule: Some(RuleName::Majority), quorum: Some(quorum), ..common }
@@ -140,7 +150,7 @@ impl From<&Policy> for PolicyFields {
     }
 }
 
-fn within(field: &'static str, value: u32, min: u32, max: u32) -> Result<(), PolicyError> {
+pub(crate) fn within(field: &'static str, value: u32, min: u32, max: u32) -> Result<(), PolicyError> {
     if (min..=max).contains(&value) { Ok(()) } else { Err(PolicyError::Range { field, value, min, max }) }
 }
 
@@ -165,6 +175,15 @@ pub enum PolicyError {
         /// What was asked for.
         value: f64,
     },
+    /// The least confidence of a release is out of its range.
+    #[error("release_min_confidence is 0 to 1, not {value}")]
+    ReleaseConfidence {
+        /// What was asked for.
+        value: f64,
+    },
+    /// The least confidence of a release that is never made.
+    #[error("release_min_confidence says nothing without release_when")]
+    NoRelease,
     /// A number that the rule does not have.
     #[error("{field} does not belong to the rule `{rule}`")]
     OfAnotherRule {

@@ -83,7 +83,7 @@ async fn measure() {
         let all = rows(0..images);
         let start = Instant::now();
         let rows = stream::iter(all.into_iter().map(Ok));
-        let first = dataset.commit_rows(&RefName::main(), draft(0, "first"), rows).await.unwrap();
+        let first = dataset.commit_rows(&RefName::live(), draft(0, "first"), rows).await.unwrap();
         let seconds = start.elapsed().as_secs_f64();
         for format in formats() {
             let arguments = [root.as_os_str(), first.id.to_string().as_ref(), format.file_name().as_ref()]
@@ -105,7 +105,7 @@ async fn questions(dataset: &Dataset, first: CommitId, images: u64) {
     let changes: BTreeMap<_, _> =
         (0..100).map(|n| changed_row(n * step, 1)).map(|row| (row.image, Some(row))).collect();
     let start = Instant::now();
-    let second = dataset.commit_changes(&RefName::main(), draft(1, "second"), changes).await.unwrap();
+    let second = dataset.commit_changes(&RefName::live(), draft(1, "second"), changes).await.unwrap();
     println!(
         "commit of 100 changes: {:.3} s, {} objects, {:.3} MiB",
         start.elapsed().as_secs_f64(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use futures::{StreamExt, TryStreamExt, future::try_join, stream, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, future::{ready, try_join}, stream, stream::BoxStream};
 use lambel_core::ImageId;
 use serde::Serialize;
 
@@ -102,8 +102,24 @@ impl DiffSummary {
 /// its hash and not read: the cost follows the size of the difference. Of the rest, some chunks of each tree are
 /// held at a time.
 pub fn diff<'a>(objects: &'a dyn ObjectStore, a: &'a Tree, b: &'a Tree) -> BoxStream<'a, Result<Change>> {
+    diff_after(objects, a, b, None)
+}
+
+/// The same, from behind an image on: so a long difference can be read in parts. What lies before is not read.
+pub fn diff_after<'a>(
+    objects: &'a dyn ObjectStore,
+    a: &'a Tree,
+    b: &'a Tree,
+    after: Option<ImageId>,
+) -> BoxStream<'a, Result<Change>> {
     stream::once(async move {
-        let (lefts, rights) = differing(objects, a, b).await?;
+        let (mut lefts, mut rights) = differing(objects, a, b).await?;
+        // Of ranges that begin at or before the image only the one that it lies in has more behind it.
+        let is_ahead = |chunk: &ChunkEntry| {
+            after.is_none_or(|after| chunk.range.first() > after || chunk.range.contains(&after))
+        };
+        lefts.retain(is_ahead);
+        rights.retain(is_ahead);
         let left = Side::new(chunk_rows(objects, lefts).boxed());
         let right = Side::new(chunk_rows(objects, rights).boxed());
         Ok::<_, Error>(stream::try_unfold((left, right), |(mut left, mut right)| async move {
@@ -112,6 +128,7 @@ pub fn diff<'a>(objects: &'a dyn ObjectStore, a: &'a Tree, b: &'a Tree) -> BoxSt
         }))
     })
     .try_flatten()
+    .try_filter(move |change| ready(after.is_none_or(|after| change.image > after)))
     .boxed()
 }
 

@@ -56,7 +56,7 @@ mod write;
 
 pub use commit::{Commit, Consensus, ModelVersion};
 pub use dataset::{Committed, Dataset, Draft};
-pub use diff::{Change, ChangeKind, DiffSummary, diff};
+pub use diff::{Change, ChangeKind, DiffSummary, diff, diff_after};
 pub use directory::DirectoryObjectStore;
 pub use directory_refs::DirectoryRefs;
 pub use error::{Error, Result};

@@ -144,9 +144,14 @@ pub trait ObjectStore: Send + Sync {
 pub struct RefName(String);
 
 impl RefName {
-    /// The branch that a task's own commits go to.
-    pub fn main() -> Self {
-        Self("main".to_owned())
+    /// The branch that follows the labels: a task's own commits go to it.
+    pub fn live() -> Self {
+        Self("live".to_owned())
+    }
+
+    /// The branch that others follow: it moves when somebody says so, or a rule does.
+    pub fn released() -> Self {
+        Self("released".to_owned())
     }
 
     /// The name as text.
@@ -306,7 +311,7 @@ mod tests {
 
     #[test]
     fn names_of_refs_are_harmless() {
-        for good in ["main", "v1.0", "2026-11_b"] {
+        for good in ["live", "v1.0", "2026-11_b"] {
             assert!(good.parse::<RefName>().is_ok(), "{good}");
         }
         for bad in ["", ".", "-x", "a/b", "a b", "ä", "#", &"x".repeat(101)] {

@@ -48,7 +48,7 @@ async fn refs_are_there_or_not_and_never_half() {
         (r#"{"v":1,"kind":"refs","branches":{},"tags":[],"notes":[]}"#, "notes"),
     ] {
         fs::write(folder.path().join("refs.json"), text).unwrap();
-        let found = refs.branch(&RefName::main()).await;
+        let found = refs.branch(&RefName::live()).await;
         assert!(matches!(&found, Err(StoreError::Failed(why)) if why.contains(what)), "{found:?}");
     }
 }
@@ -59,7 +59,7 @@ fn moves_by_many_at_once_are_all_kept() {
     let folder = tempfile::tempdir().unwrap();
     DirectoryRefs::create(folder.path()).unwrap();
     let (writers, moves) = (6_u32, 20_u32);
-    let branch = RefName::main();
+    let branch = RefName::live();
     thread::scope(|scope| {
         for writer in 0..writers {
             let (folder, branch) = (folder.path(), &branch);

@@ -88,7 +88,7 @@ async fn write(folder: &Path) {
     let (objects, refs) = (Arc::new(MemoryObjectStore::default()), Arc::new(MemoryRefs::default()));
     let dataset = Dataset { objects, refs };
     let all = stream::iter(rows.clone().into_iter().map(Ok));
-    let id = dataset.commit_rows(&RefName::main(), draft(0, "all"), all).await.unwrap().id;
+    let id = dataset.commit_rows(&RefName::live(), draft(0, "all"), all).await.unwrap().id;
     let (objects, options) = (&*dataset.objects, Options::default());
     for format in [
         Format::JsonLines,

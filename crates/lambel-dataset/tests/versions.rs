@@ -33,12 +33,12 @@ fn dataset() -> (Dataset, Arc<MemoryObjectStore>) {
 
 async fn commit(dataset: &Dataset, seconds: u64, message: &str, rows: Vec<Row>) -> CommitId {
     let rows = stream::iter(rows.into_iter().map(Ok));
-    dataset.commit_rows(&RefName::main(), draft(seconds, message), rows).await.unwrap().id
+    dataset.commit_rows(&RefName::live(), draft(seconds, message), rows).await.unwrap().id
 }
 
 async fn change(dataset: &Dataset, seconds: u64, message: &str, changes: Vec<Row>) -> CommitId {
     let changes = changes.into_iter().map(|row| (row.image, Some(row))).collect();
-    dataset.commit_changes(&RefName::main(), draft(seconds, message), changes).await.unwrap().id
+    dataset.commit_changes(&RefName::live(), draft(seconds, message), changes).await.unwrap().id
 }
 
 async fn tree_of(rows: Vec<Row>) -> Tree {
@@ -120,7 +120,7 @@ proptest! {
         block_on(async {
             let (dataset, objects) = dataset();
             let refs = &*dataset.refs;
-            let (main, side) = (RefName::main(), "side".parse::<RefName>().unwrap());
+            let (main, side) = (RefName::live(), "side".parse::<RefName>().unwrap());
             for (step, (what, n)) in (0_u64..).zip(steps) {
                 match what {
                     0 => drop(commit(&dataset, step, "all", rows(n..n + 200)).await),
@@ -262,7 +262,7 @@ async fn history_says_who_gave_a_label() {
     relabelled.outcome = lambel_dataset::row::Outcome::Unlabelled;
     let third = change(&dataset, 3, "third", vec![relabelled.clone()]).await;
     let fourth = change(&dataset, 4, "fourth", (200..220).map(|n| changed_row(n, 9)).collect()).await;
-    let head = dataset.rollback(&RefName::main(), second, actor(), time(5), "p".into(), "back".into()).await.unwrap();
+    let head = dataset.rollback(&RefName::live(), second, actor(), time(5), "p".into(), "back".into()).await.unwrap();
 
     let blamed = async |commit, image| blame(&*objects, commit, image).await.unwrap().commit;
     assert_eq!(blamed(second, &image).await, first);
@@ -277,8 +277,8 @@ async fn history_says_who_gave_a_label() {
     assert_eq!(log(&*objects, head.id, 2).await.unwrap().len(), 2);
     assert_eq!(tree(&*objects, head.id).await, tree(&*objects, second).await);
     assert_eq!(head.commit.parents, [fourth]);
-    assert_eq!(dataset.head(&RefName::main()).await.unwrap(), Some(head.id));
-    let moves = dataset.refs.moves(&RefName::main(), None, 10).await.unwrap();
+    assert_eq!(dataset.head(&RefName::live()).await.unwrap(), Some(head.id));
+    let moves = dataset.refs.moves(&RefName::live(), None, 10).await.unwrap();
     assert_eq!(moves.len(), 5);
 }
 
@@ -293,16 +293,16 @@ async fn the_same_rows_are_no_new_commit_and_a_race_is_lost_openly() {
     let rows = stream::iter(rows(0..310).into_iter().map(Ok)).and_then(move |row| {
         let racing = racing.clone();
         async move {
-            let head = racing.head(&RefName::main()).await.unwrap();
+            let head = racing.head(&RefName::live()).await.unwrap();
             if head == Some(CommitId::of(b"other")) {
                 return Ok(row);
             }
             let reason = Reason { by: actor(), at: time(0), why: String::new() };
-            racing.refs.advance(&RefName::main(), head, CommitId::of(b"other"), &reason).await.unwrap();
+            racing.refs.advance(&RefName::live(), head, CommitId::of(b"other"), &reason).await.unwrap();
             Ok(row)
         }
     });
-    let lost = dataset.commit_rows(&RefName::main(), draft(3, "late"), rows).await;
+    let lost = dataset.commit_rows(&RefName::live(), draft(3, "late"), rows).await;
     assert!(matches!(lost, Err(Error::Moved { stands: Some(stands), .. }) if stands == CommitId::of(b"other")));
     assert!(objects.keys().len() > 4);
 
@@ -319,7 +319,7 @@ async fn a_draft_may_follow_from_the_rows() {
         count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     });
     let seen = || (draft(count.load(std::sync::atomic::Ordering::Relaxed), "seen"), time(900));
-    let committed = dataset.commit_rows_then(&RefName::main(), rows, seen).await.unwrap();
+    let committed = dataset.commit_rows_then(&RefName::live(), rows, seen).await.unwrap();
     assert_eq!(committed.commit.at, draft(300, "").at, "it is made when all rows have come");
     assert_eq!(committed.moved.unwrap().at, time(900), "the log of the branch has a time of its own");
 }
@@ -392,8 +392,8 @@ fn steps_can_move_between_threads() {
     let mut out = Vec::new();
     let empty = Default::default();
     is_send(&lambel_dataset::export::export(&*objects, id, &lambel_dataset::export::Format::Csv, &empty, &mut out));
-    is_send(&dataset.commit_rows(&RefName::main(), draft(0, ""), stream::empty()));
-    is_send(&dataset.commit_changes(&RefName::main(), draft(0, ""), BTreeMap::new()));
+    is_send(&dataset.commit_rows(&RefName::live(), draft(0, ""), stream::empty()));
+    is_send(&dataset.commit_changes(&RefName::live(), draft(0, ""), BTreeMap::new()));
     is_send(&verify(&*objects, &[], Depth::Ancestors));
     is_send(&find_garbage(&*objects, &*dataset.refs, time(0), std::time::Duration::ZERO));
     is_send(&log(&*objects, id, 1));

@@ -30,6 +30,9 @@ pub enum Error {
     /// There is no such image in the task.
     #[error("there is no image with this id in the task")]
     ImageNotFound,
+    /// There is no such version of the data set.
+    #[error("{0}")]
+    VersionNotFound(String),
     /// The task is over.
     #[error("the task is {}", .0.as_str())]
     TaskEnded(TaskState),

@@ -5,6 +5,7 @@
 
 mod audit;
 pub mod caller;
+pub mod dataset;
 pub mod dead_letters;
 pub mod error;
 pub mod open;

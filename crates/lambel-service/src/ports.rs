@@ -1,6 +1,8 @@
 //! What the use cases need from the world. `lambel-aws` gives it by DynamoDB, S3, SQS and SNS, `lambel-memory`
 //! by maps under a lock; one conformance suite holds both to what is written here.
 
+mod datasets;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -14,6 +16,8 @@ use lambel_core::{
     ring::{Stretch, first_place},
     subtask::{Cast, Refusal},
 };
+
+pub use datasets::{Answered, CommitQueue, Datasets, SharedCommitQueue, SharedDatasets};
 
 /// The world did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
