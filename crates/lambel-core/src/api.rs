@@ -3,6 +3,7 @@
 //! Requests refuse fields that they do not know. Fields that have nothing to say are left out of answers.
 
 pub mod dataset;
+pub mod exports;
 
 use serde::{Deserialize, Serialize};
 use utoipa::{

@@ -4,6 +4,7 @@
 //! they found; [`run`] runs all of them.
 
 mod desks;
+mod exports;
 
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use lambel_core::{
     subtask::{Abstention, Answer, Cast, Picture, Preview, Refusal},
 };
 use lambel_service::ports::{Announcement, CastError, Closing, FilePlace, Store, SweepMark, Trail};
+
+pub use exports::{export_files, exports};
 
 /// Runs every case.
 pub async fn run(store: &dyn Store) {

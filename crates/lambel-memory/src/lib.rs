@@ -4,6 +4,7 @@
 //! [`faults`] puts failures in front of any ports.
 
 pub mod conformance;
+mod exports;
 pub mod faults;
 mod store;
 
@@ -26,6 +27,7 @@ use lambel_service::ports::{
     Clock, Fetched, Messages, ObjectKey, Objects, PresignedPut, Shelf, StoreError, StoreResult, Upload,
 };
 
+pub use exports::{MemoryExportFiles, MemoryExportQueue, MemoryExports};
 pub use store::MemoryStore;
 
 /// Takes a lock, whatever happened to whoever held it before: a test that panicked has failed already.

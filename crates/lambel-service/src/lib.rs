@@ -8,6 +8,7 @@ pub mod caller;
 pub mod dataset;
 pub mod dead_letters;
 pub mod error;
+pub mod exports;
 pub mod open;
 pub mod operate;
 pub mod pace;

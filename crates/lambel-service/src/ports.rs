@@ -2,6 +2,7 @@
 //! by maps under a lock; one conformance suite holds both to what is written here.
 
 mod datasets;
+mod exports;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -18,6 +19,10 @@ use lambel_core::{
 };
 
 pub use datasets::{Answered, CommitQueue, Datasets, SharedCommitQueue, SharedDatasets};
+pub use exports::{
+    ExportFiles, ExportKey, ExportQueue, ExportStep, ExportWriter, Exports, PieceNote, Segment, SharedExportFiles,
+    SharedExportQueue, SharedExports, Work,
+};
 
 /// The world did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

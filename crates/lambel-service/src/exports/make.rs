@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use lambel_core::api::{ExportFile, ExportState};
+use lambel_core::api::exports::{ExportFile, ExportState};
 use lambel_dataset::{
     Error as DatasetError,
     export::{ExportError, Exporting, Numbers, Output, PieceSize},
@@ -149,7 +149,7 @@ impl Exporter {
             let dataset = self.datasets.of(export.task);
             let (format, options) = (export.dataset_format(), export.dataset_options());
             let exporting = Exporting::open(&*dataset.objects, export.commit, &format, &options).await?;
-            let numbers = exporting.count(self.piece(&exporting, &export, piece)?.as_ref()).await?;
+            let numbers = exporting.count(&*self.piece(&exporting, &export, piece)?).await?;
             self.exports.note(&export, &PieceNote::Counted { piece, numbers }, self.clock.now()).await?;
         }
         self.go_on(&export, |export| export.counted).await
@@ -199,7 +199,12 @@ impl Exporter {
     }
 
     /// A piece by its place.
-    fn piece(&self, exporting: &Exporting<'_>, export: &Export, place: u32) -> Done<Box<lambel_dataset::export::Piece>> {
+    fn piece(
+        &self,
+        exporting: &Exporting<'_>,
+        export: &Export,
+        place: u32,
+    ) -> Done<Box<lambel_dataset::export::Piece>> {
         let mut pieces = exporting.pieces(self.size);
         // Another version of this program has planned it with other pieces.
         if pieces.len() != export.pieces as usize {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lambel_core::{
     Actor, TaskId, Timestamp,
-    api::{ExportFile, ExportFormat, ExportId, ExportOptions, ExportState, ExportView},
+    api::exports::{ExportFile, ExportFormat, ExportId, ExportOptions, ExportState, ExportView},
     consensus::Confidence,
 };
 use lambel_dataset::{

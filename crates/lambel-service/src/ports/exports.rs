@@ -4,7 +4,7 @@ use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use lambel_core::{TaskId, Timestamp, api::ExportId};
+use lambel_core::{TaskId, Timestamp, api::exports::ExportId};
 use lambel_dataset::export::Numbers;
 use serde::{Deserialize, Serialize};
 
