@@ -6,8 +6,10 @@
 //! | `items` | the attributes of every kind of item, and their versions |
 //! | `client` | requests: paging, batches, transactions, conflicts, and what they cost |
 //! | `tasks`, `subtasks`, `watch` | the operations of the port |
+//! | `exports` | the port of exports of data sets, and the items that belong to it |
 
 mod client;
+mod exports;
 pub mod items;
 mod keys;
 mod subtasks;
