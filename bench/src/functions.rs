@@ -27,6 +27,7 @@ pub(crate) fn run() -> Result<()> {
         "task-progress",
         "sweeper",
         "skill-estimator",
+        "dataset-committer",
     ];
     let all = std::iter::once("empty-function").chain(names);
     for name in all {
@@ -51,12 +52,13 @@ fn measure(program: &Path) -> Result<Duration> {
             .envs([("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"), ("AWS_LAMBDA_LOG_GROUP_NAME", "bench")])
             .envs([("AWS_LAMBDA_LOG_STREAM_NAME", "bench"), ("RUST_LOG", "error")])
             // Addresses of nothing: what is measured ends before they are used.
-            .envs(["UPLOADS_BUCKET", "PREVIEWS_BUCKET"].map(|name| (name, "bench")))
+            .envs(["UPLOADS_BUCKET", "PREVIEWS_BUCKET", "DATASET_BUCKET"].map(|name| (name, "bench")))
             .envs(
-                ["NEW_SUBTASKS_QUEUE_URL", "UPLOADS_QUEUE_URL", "TASK_PROGRESS_QUEUE_URL"].map(|name| (name, "bench")),
+                ["NEW_SUBTASKS_QUEUE_URL", "UPLOADS_QUEUE_URL", "TASK_PROGRESS_QUEUE_URL", "COMMITS_QUEUE_URL"]
+                    .map(|name| (name, "bench")),
             )
             .envs(
-                ["SUBTASK_TOPIC_ARN", "TASK_TOPIC_ARN", "USER_POOL_ID", "USER_POOL_CLIENT_ID"]
+                ["SUBTASK_TOPIC_ARN", "TASK_TOPIC_ARN", "DATASET_TOPIC_ARN", "USER_POOL_ID", "USER_POOL_CLIENT_ID"]
                     .map(|name| (name, "bench")),
             )
             .env("TASKS_TABLE", env::var("LAMBEL_TASKS_TABLE").unwrap_or_default())

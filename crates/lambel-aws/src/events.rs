@@ -79,6 +79,10 @@ fn change(record: dynamodb::StreamRecord) -> StoreResult<Option<Change>> {
     let before = text(&before, "state");
     let named = |name: &str| serde_json::Value::String(name.to_owned());
     let unreadable = |error: serde_json::Error| StoreError::Failed(format!("stream record cannot be read: {error}"));
+    if text(&after, "sk").is_some_and(|sk| sk.starts_with("LOG#")) {
+        let (task, branch, moved) = items::read_logged(after)?;
+        return Ok(Some(Change::Branch { task, branch, moved: Box::new(moved) }));
+    }
     match (text(&after, "sk").as_deref(), text(&after, "state").is_some()) {
         (Some("META"), _) => {
             let before: Option<TaskState> =

@@ -1,5 +1,6 @@
 //! The ports of Lambel on AWS. Only this crate knows the SDK, and what AWS's events look like.
 
+mod datasets;
 pub mod dead_letters;
 pub mod deadline;
 pub mod dynamo;
@@ -14,6 +15,7 @@ mod messages;
 mod objects;
 mod settings;
 
+pub use datasets::AwsDatasets;
 pub use dynamo::{DynamoStore, Meter, Usage};
 pub use export_files::S3ExportFiles;
 pub use export_queue::SqsExportQueue;

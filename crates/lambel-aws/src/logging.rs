@@ -19,6 +19,8 @@ const FIELDS: &[&str] = &[
     "accepted",
     "caller",
     "comeback",
+    "commit",
+    "commit.new",
     "error",
     "events",
     "image",
@@ -54,6 +56,7 @@ const OURS: &[&str] = &[
     "operator_api",
     "event_publisher",
     "task_progress",
+    "dataset_committer",
     "skill_estimator",
     "sweeper",
 ];

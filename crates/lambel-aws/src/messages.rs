@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures::{StreamExt, TryStreamExt, stream};
-use lambel_core::event::{Event, NewSubtasks};
-use lambel_service::ports::{Messages, ObjectKey, StoreError, StoreResult};
+use lambel_core::event::{CommitRequest, Event, NewSubtasks};
+use lambel_service::ports::{CommitQueue, Messages, ObjectKey, StoreError, StoreResult};
 
 use crate::{errors::sort, settings::Aws};
 
@@ -37,6 +37,10 @@ pub struct Addresses {
     pub subtask_topic: String,
     /// The ARN of the topic `task-completed`.
     pub task_topic: String,
+    /// The ARN of the topic `dataset-moved`.
+    pub dataset_topic: String,
+    /// The address of the queue `commits`.
+    pub commits_queue: String,
 }
 
 impl AwsMessages {
@@ -116,6 +120,7 @@ impl Messages for AwsMessages {
             let topic = match event {
                 Event::Subtask(..) => &self.addresses.subtask_topic,
                 Event::Task(..) => &self.addresses.task_topic,
+                Event::Dataset(..) => &self.addresses.dataset_topic,
             };
             by_topic.entry(topic).or_default().push(event);
         }
@@ -136,6 +141,16 @@ impl Messages for AwsMessages {
         }
         let sends: Vec<_> = batches.into_iter().map(|(topic, batch)| self.publish_batch(topic, batch)).collect();
         stream::iter(sends).buffer_unordered(AT_ONCE).try_collect().await
+    }
+}
+
+#[async_trait]
+impl CommitQueue for AwsMessages {
+    async fn ask(&self, request: &CommitRequest) -> StoreResult<()> {
+        let body = serde_json::to_string(request).map_err(|error| StoreError::Failed(error.to_string()))?;
+        let message = self.sqs.send_message().queue_url(&self.addresses.commits_queue).message_body(body);
+        message.send().await.map_err(|error| sort("SendMessage", error))?;
+        Ok(())
     }
 }
 

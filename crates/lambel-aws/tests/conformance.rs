@@ -1,6 +1,6 @@
 //! The tables on DynamoDB, held to the suite, on the local cloud.
 
-use lambel_aws::{Aws, DynamoStore, setting};
+use lambel_aws::{Aws, AwsDatasets, DynamoStore, setting};
 use lambel_memory::conformance;
 
 #[tokio::test]
@@ -12,4 +12,5 @@ async fn dynamodb_conforms() {
     let aws = Aws::from_env().await;
     let store = DynamoStore::new(&aws, name("tasks_table_name"), name("subtasks_table_name"));
     conformance::run(&store).await;
+    conformance::datasets(&AwsDatasets::new(&aws, store, name("dataset_bucket_name"))).await;
 }

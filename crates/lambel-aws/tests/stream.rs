@@ -100,7 +100,7 @@ impl World {
         let mut seen = BTreeSet::new();
         let images = events.iter().filter(|event| seen.insert(event.id().to_owned())).map(|event| match event {
             Event::Subtask(_, event) => event.data.image.to_string(),
-            Event::Task(..) => panic!("no task ended"),
+            Event::Task(..) | Event::Dataset(..) => panic!("no task ended, and no version was made"),
         });
         (images.collect(), events.len())
     }

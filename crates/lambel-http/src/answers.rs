@@ -15,6 +15,7 @@ use utoipa::{
 use crate::problem::{
     BAD_REQUEST, BODY_TOO_LARGE, BUSY, CONFLICT, CONTENDED, FAILED, IMAGE_NOT_FOUND, INVALID, Kind, NOT_ALLOWED,
     NOT_SIGNED_IN, PAUSED, ROUTE_NOT_FOUND, TASK_ENDED, TASK_NOT_FOUND, TOO_MANY_REQUESTS, TOO_MANY_TASKS,
+    VERSION_NOT_FOUND,
 };
 
 /// What the gateway in front says by itself.
@@ -82,6 +83,18 @@ answers! {
     PageOfOperator: BAD_REQUEST INVALID;
     /// Changes an operator as a body says.
     OperatorBy: BAD_REQUEST BODY_TOO_LARGE INVALID;
+    /// Asks for a version.
+    AskVersion: BAD_REQUEST TASK_NOT_FOUND BODY_TOO_LARGE INVALID;
+    /// Reads a version.
+    OfVersion: TASK_NOT_FOUND VERSION_NOT_FOUND INVALID;
+    /// Reads versions and a query.
+    OfVersions: BAD_REQUEST TASK_NOT_FOUND VERSION_NOT_FOUND INVALID;
+    /// Reads an image in a version.
+    ImageOfVersion: BAD_REQUEST TASK_NOT_FOUND IMAGE_NOT_FOUND VERSION_NOT_FOUND INVALID;
+    /// Moves a branch as a body says.
+    VersionBy: BAD_REQUEST TASK_NOT_FOUND VERSION_NOT_FOUND BODY_TOO_LARGE INVALID;
+    /// Sets a tag as a body says.
+    TagBy: BAD_REQUEST TASK_NOT_FOUND VERSION_NOT_FOUND CONFLICT BODY_TOO_LARGE INVALID;
 }
 
 /// What the document says of these answers, each at one place.

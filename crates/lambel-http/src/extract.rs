@@ -82,6 +82,17 @@ impl<S: Sync + Send> FromRequestParts<S> for OperatorOf {
     }
 }
 
+/// The version of the path, by whatever name. What stands for none is not found.
+pub(crate) struct VersionOf(pub(crate) String);
+
+impl<S: Sync + Send> FromRequestParts<S> for VersionOf {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(path_part(parts, state, "version").await.unwrap_or_default()))
+    }
+}
+
 /// The image of the path. What is not an id is the id of no image.
 pub(crate) struct ImageOf(pub(crate) ImageId);
 

@@ -6,6 +6,7 @@
 //! route under `/api` answers 401.
 
 mod answers;
+mod datasets;
 mod extract;
 mod json;
 mod operators;
@@ -24,7 +25,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use lambel_core::{api::PublicConfig, limits};
-use lambel_service::{operate::Operators, pace::Pace, supervise::Supervisors, tasks::Tasks};
+use lambel_service::{dataset::Versions, operate::Operators, pace::Pace, supervise::Supervisors, tasks::Tasks};
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -34,9 +35,11 @@ use utoipa_axum::router::OpenApiRouter;
 pub use lambel_service::Caller;
 
 /// The routes of `task-api`: tasks, and everything that is open to everybody.
-pub fn tasks_app(tasks: Tasks, pace: Pace, config: PublicConfig) -> Router {
+pub fn tasks_app(tasks: Tasks, versions: Versions, pace: Pace, config: PublicConfig) -> Router {
     let (api, _) = tasks::routes().split_for_parts();
-    finish(keep_pace(api.with_state(tasks), pace).merge(pages::routes(config)))
+    let (of_versions, _) = datasets::routes().split_for_parts();
+    let api = api.with_state(tasks).merge(of_versions.with_state(versions));
+    finish(keep_pace(api, pace).merge(pages::routes(config)))
 }
 
 /// The routes of `operator-api`: what operators do, and what admins do about operators.
@@ -86,6 +89,7 @@ pub fn openapi() -> OpenApi {
     let frame = OpenApiBuilder::new().info(info.build()).components(Some(parts)).build();
     let routes = OpenApiRouter::<()>::with_openapi(frame)
         .merge(without_state(tasks::routes().into_openapi()))
+        .merge(without_state(datasets::routes().into_openapi()))
         .merge(without_state(operators::routes().into_openapi()))
         .merge(without_state(supervisors::routes().into_openapi()));
     let mut document = routes.into_openapi();

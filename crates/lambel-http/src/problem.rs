@@ -38,6 +38,8 @@ kinds! {
         "There is no task with this id among those that the account may see.";
     IMAGE_NOT_FOUND = "image-not-found", NOT_FOUND, "Image not found",
         "The task has no image with this id.";
+    VERSION_NOT_FOUND = "version-not-found", NOT_FOUND, "Version not found",
+        "The data set of the task has no such branch, tag or version. The detail says which names there are.";
     ROUTE_NOT_FOUND = "route-not-found", NOT_FOUND, "No such address",
         "The interface has no such path. The OpenAPI document at /openapi.json lists those it has.";
     METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "No such method here",
@@ -84,6 +86,7 @@ impl From<Error> for Problem {
             Error::RoleMissing { .. } => NOT_ALLOWED,
             Error::TaskNotFound => TASK_NOT_FOUND,
             Error::ImageNotFound => IMAGE_NOT_FOUND,
+            Error::VersionNotFound(_) => VERSION_NOT_FOUND,
             Error::TaskEnded(_) => TASK_ENDED,
             Error::Conflict(_) => CONFLICT,
             Error::TooManyTasks => TOO_MANY_TASKS,

@@ -48,7 +48,11 @@ fn bodies(task: &str) -> Vec<Good> {
             "/api/tasks",
             json!({
                 "name": "t", "labels": ["cat", "dog"], "instructions": "look", "expected_images": 5,
-                "policy": {"rule": "majority", "quorum": 2, "max_labels": 5, "max_abstentions": 3, "lease_seconds": 60},
+                "policy": {
+                    "rule": "majority", "quorum": 2, "max_labels": 5, "max_abstentions": 3, "lease_seconds": 60,
+                    "commit_every_decisions": 10, "commit_every_minutes": 60, "release_when": "complete",
+                    "release_min_confidence": 0.5,
+                },
                 "audience": {"everyone": false, "operators": ["anna"], "teams": ["birds"]},
             }),
         ),
@@ -77,6 +81,20 @@ fn bodies(task: &str) -> Vec<Good> {
             ]}),
         ),
         good(admin(), Method::PUT, "/api/operators/op-1/pause", json!({"reason": "asked for"})),
+        good(alice(), Method::POST, "/api/tasks/{task}/dataset/commits", json!({"message": "now"})),
+        good(
+            alice(),
+            Method::POST,
+            "/api/tasks/{task}/dataset/rollback",
+            json!({"version": "live", "branch": "live", "message": "back"}),
+        ),
+        good(alice(), Method::POST, "/api/tasks/{task}/dataset/tags", json!({"tag": "v1", "version": "live"})),
+        good(
+            alice(),
+            Method::POST,
+            "/api/tasks/{task}/dataset/release",
+            json!({"version": "live", "message": "good"}),
+        ),
     ]
 }
 
@@ -99,6 +117,9 @@ async fn world() -> (World, String) {
     let world = World::new();
     let task = world.task().await;
     world.upload(&task, 3).await;
+    let path = format!("/api/tasks/{task}/dataset/commits");
+    world.send(alice(), Method::POST, &path, Some(serde_json::json!({}))).await;
+    world.commit().await;
     (world, task)
 }
 

@@ -3,6 +3,7 @@
 //! Each case makes a task of its own, so the suite runs on tables that hold other things. Cases panic with what
 //! they found; [`run`] runs all of them.
 
+mod datasets;
 mod desks;
 mod exports;
 
@@ -20,6 +21,7 @@ use lambel_core::{
 };
 use lambel_service::ports::{Announcement, CastError, Closing, FilePlace, Store, SweepMark, Trail};
 
+pub use datasets::datasets;
 pub use exports::{export_files, exports};
 
 /// Runs every case.

@@ -4,6 +4,7 @@
 //! [`faults`] puts failures in front of any ports.
 
 pub mod conformance;
+mod datasets;
 mod exports;
 pub mod faults;
 mod store;
@@ -27,6 +28,7 @@ use lambel_service::ports::{
     Clock, Fetched, Messages, ObjectKey, Objects, PresignedPut, Shelf, StoreError, StoreResult, Upload,
 };
 
+pub use datasets::MemoryDatasets;
 pub use exports::{MemoryExportFiles, MemoryExportQueue, MemoryExports};
 pub use store::MemoryStore;
 

@@ -343,6 +343,7 @@ impl Service {
         let kit = &self.model.kit;
         let (image, event) = match change {
             Change::Task { before, after } => (None, Event::of_task(*before, after)?),
+            Change::Branch { .. } => return None,
             Change::Subtask { before, after } => {
                 let place = kit.images.iter().position(|image| *image == after.image).unwrap();
                 (Some(place as u8), Event::of_subtask(*before, after, &kit.task.owner, &kit.task.labels)?)

@@ -91,6 +91,18 @@ impl DeadLetters {
         })
     }
 
+    /// Of a version that is wanted. Making one is of use as long as there is the task: at worst nothing has changed.
+    pub async fn commits(&self, body: &str) -> Result<Prospect> {
+        let task = match crate::dataset::task_of(body) {
+            Ok(task) => task,
+            Err(error) => return Ok(Prospect::Unreadable(error.to_string())),
+        };
+        Ok(match self.store.task(task).await? {
+            Some(_) => Prospect::Worthwhile(format!("a version of what task {task} has is made")),
+            None => Prospect::Spent(format!("there is no task {task}")),
+        })
+    }
+
     /// The task, if it is not over; if there is none, `spent` says why.
     async fn active(&self, id: TaskId, spent: &mut String) -> Result<Option<Task>> {
         let task = self.store.task(id).await?;

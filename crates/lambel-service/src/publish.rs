@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, sync::Mutex};
 
-use lambel_core::{ClientId, LabelSet, Subtask, SubtaskState, Task, TaskId, TaskState, event::Event};
+use lambel_core::{
+    ClientId, LabelSet, Subtask, SubtaskState, Task, TaskId, TaskState,
+    event::{DatasetMoved, Event},
+};
+use lambel_dataset::{RefName, store::RefMove};
 
 use crate::ports::{SharedMessages, SharedStore, StoreError, StoreResult};
 
@@ -25,6 +29,15 @@ pub enum Change {
         before: Option<TaskState>,
         /// What it has become.
         after: Box<Task>,
+    },
+    /// A branch of a data set has moved: the entry of its log is new.
+    Branch {
+        /// The task.
+        task: TaskId,
+        /// The branch.
+        branch: RefName,
+        /// The move.
+        moved: Box<RefMove>,
     },
 }
 
@@ -51,6 +64,10 @@ impl Publisher {
         for change in changes {
             match change {
                 Change::Task { before, after } => events.extend(Event::of_task(*before, after)),
+                Change::Branch { task, branch, moved } => {
+                    let (owner, _) = self.task(*task).await?;
+                    events.push(Event::of_move(told(*task, branch, moved), moved.at, &owner));
+                }
                 Change::Subtask { before, after } => {
                     let (owner, labels) = self.task(after.task).await?;
                     events.extend(Event::of_subtask(*before, after, &owner, &labels));
@@ -71,7 +88,7 @@ impl Publisher {
             return Ok(known.clone());
         }
         let Some(task) = self.store.task(id).await? else {
-            return Err(StoreError::Failed(format!("a subtask of task {id}, which does not exist")));
+            return Err(StoreError::Failed(format!("something of task {id}, which does not exist")));
         };
         let mut known = lock();
         if known.len() >= REMEMBERED {
@@ -79,5 +96,18 @@ impl Publisher {
         }
         known.insert(id, (task.owner.clone(), task.labels.clone()));
         Ok((task.owner, task.labels))
+    }
+}
+
+/// A move as it is told.
+fn told(task: TaskId, branch: &RefName, moved: &RefMove) -> DatasetMoved {
+    DatasetMoved {
+        task,
+        branch: branch.to_string(),
+        from: moved.from.map(|commit| commit.to_string()),
+        to: moved.to.to_string(),
+        seq: moved.seq,
+        author: moved.by.clone(),
+        message: moved.why.clone(),
     }
 }

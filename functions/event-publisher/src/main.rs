@@ -15,6 +15,7 @@ async fn main() -> Result<(), Error> {
     let addresses = Addresses {
         subtask_topic: setting("SUBTASK_TOPIC_ARN")?,
         task_topic: setting("TASK_TOPIC_ARN")?,
+        dataset_topic: setting("DATASET_TOPIC_ARN")?,
         ..Addresses::default()
     };
     let publisher = Publisher::new(Arc::new(store), Arc::new(AwsMessages::new(&aws, addresses)));

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use lambda_http::{Error, Request, service_fn, tower::ServiceExt};
-use lambel_aws::{Aws, DynamoStore, S3Objects, gateway, setting, start_logging};
+use lambel_aws::{Addresses, Aws, AwsDatasets, AwsMessages, DynamoStore, S3Objects, gateway, setting, start_logging};
 use lambel_core::api::PublicConfig;
-use lambel_service::{pace::Pace, ports::SystemClock, tasks::Tasks};
+use lambel_service::{dataset::Versions, pace::Pace, ports::SystemClock, tasks::Tasks};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -14,6 +14,9 @@ async fn main() -> Result<(), Error> {
     let store = DynamoStore::new(&aws, setting("TASKS_TABLE")?, setting("SUBTASKS_TABLE")?);
     // No previews: they are shown to operators only.
     let objects = S3Objects::new(&aws, setting("UPLOADS_BUCKET")?, "");
+    let datasets = AwsDatasets::new(&aws, store.clone(), setting("DATASET_BUCKET")?);
+    let addresses = Addresses { commits_queue: setting("COMMITS_QUEUE_URL")?, ..Addresses::default() };
+    let queue = AwsMessages::new(&aws, addresses);
     store.warm_up().await;
     let config = PublicConfig {
         region: aws.region(),
@@ -25,7 +28,9 @@ async fn main() -> Result<(), Error> {
     };
     let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
     let pace = Pace::new(store.clone(), clock.clone());
-    let app = lambel_http::tasks_app(Tasks::new(store, Arc::new(objects), clock), pace, config);
+    let tasks = Tasks::new(store, Arc::new(objects), clock);
+    let versions = Versions::new(tasks.clone(), Arc::new(datasets), Arc::new(queue));
+    let app = lambel_http::tasks_app(tasks, versions, pace, config);
     lambda_http::run(service_fn(move |mut request: Request| {
         if let Some(caller) = gateway::caller(&request) {
             request.extensions_mut().insert(caller);

@@ -203,7 +203,7 @@ struct Stack {
     resources: BTreeMap<String, (String, String)>,
     pool: String,
     account: String,
-    /// The key of an object in both buckets.
+    /// The key of an object in every bucket.
     object: String,
 }
 
@@ -230,8 +230,10 @@ impl Stack {
         let account = real("SubtaskCompletedTopic")?.split(':').nth(4).unwrap_or_default().to_owned();
         let aws = config().await;
         let object = one_image(&cloud.client().await?).await?;
-        let put = buckets(&aws).put_object().bucket(real("PreviewsBucket")?).key(&object);
-        put.send().await.context("failed to put a preview there")?;
+        for bucket in ["PreviewsBucket", "DatasetBucket"] {
+            let put = buckets(&aws).put_object().bucket(real(bucket)?).key(&object);
+            put.send().await.with_context(|| format!("failed to put an object into {bucket}"))?;
+        }
         Ok(Self { pool: cloud.user_pool_id, resources, account, object })
     }
 
@@ -267,6 +269,7 @@ impl Stack {
         universe.extend(pairs(&["cognito-idp:AdminCreateUser"], "UserPool"));
         universe.extend(pairs(&["lambda:InvokeFunction"], "SkillEstimator"));
         universe.extend(pairs(&["lambda:InvokeFunction"], "Sweeper"));
+        universe.extend(pairs(&["s3:PutObject"], "DatasetBucket/*/commits/*"));
         universe.extend(pairs(&["iam:PutRolePolicy"], &format!("{function}Role")));
         universe
     }
@@ -410,10 +413,11 @@ impl Role {
     async fn on_bucket(&self, attempt: &Attempt) -> Result<bool> {
         let s3 = buckets(&self.config);
         let bucket = self.stack.real(&attempt.resource)?;
+        let nowhere = attempt.resource.split_once('/').map_or(NOWHERE.to_owned(), |(_, key)| key.replace('*', NOWHERE));
         match attempt.action.as_str() {
             // Where there is nothing S3 says "access denied" too, to those who may not list the bucket.
             "s3:GetObject" => outcome(s3.get_object().bucket(bucket).key(&self.stack.object).send().await),
-            "s3:PutObject" => outcome(s3.put_object().bucket(bucket).key(NOWHERE).if_match("\"0\"").send().await),
+            "s3:PutObject" => outcome(s3.put_object().bucket(bucket).key(nowhere).if_match("\"0\"").send().await),
             "s3:DeleteObject" => outcome(s3.delete_object().bucket(bucket).key(NOWHERE).send().await),
             "s3:DeleteObjectVersion" => {
                 outcome(s3.delete_object().bucket(bucket).key(NOWHERE).version_id(NOWHERE).send().await)
@@ -661,6 +665,18 @@ async fn what_we_promise_holds() -> Result<()> {
                 Attempt::new("dynamodb:UpdateItem", "TasksTable").on("COUNT#1", &["votes"]),
             ],
         ),
+        // Who makes versions can change nothing of what they are made of, and delete none.
+        of(
+            "DatasetCommitter",
+            vec![
+                to_subtask("dynamodb:UpdateItem", &["votes"]),
+                to_subtask("dynamodb:PutItem", &["votes"]),
+                on_task("dynamodb:PutItem", &["state"]),
+                on_task("dynamodb:UpdateItem", &["to"]),
+                Attempt::new("s3:GetObject", "UploadsBucket/*"),
+                Attempt::new("s3:ListBucket", "DatasetBucket"),
+            ],
+        ),
         // Clients' requests cannot vote, nor see the pictures of others.
         of(
             "TaskApi",
@@ -670,6 +686,8 @@ async fn what_we_promise_holds() -> Result<()> {
                 on_task("dynamodb:DeleteItem", &[]),
                 Attempt::new("s3:GetObject", "UploadsBucket/*"),
                 Attempt::new("s3:GetObject", "PreviewsBucket/*"),
+                Attempt::new("s3:PutObject", "DatasetBucket/*"),
+                Attempt::new("s3:ListBucket", "DatasetBucket"),
             ],
         ),
     ];
@@ -677,12 +695,13 @@ async fn what_we_promise_holds() -> Result<()> {
         ("ImageValidator", "UploadsQueue"),
         ("SubtaskOpener", "NewSubtasksQueue"),
         ("TaskProgress", "TaskProgressQueue"),
+        ("DatasetCommitter", "CommitsQueue"),
     ];
     for (function, attempts) in &mut never {
         // Nobody deletes votes or files, changes rights, or reads what another is to read.
         attempts.push(to_subtask("dynamodb:DeleteItem", &[]));
         attempts.push(to_subtask("dynamodb:BatchWriteItem", &[]));
-        for bucket in ["UploadsBucket/*", "PreviewsBucket/*"] {
+        for bucket in ["UploadsBucket/*", "PreviewsBucket/*", "DatasetBucket/*"] {
             attempts.push(Attempt::new("s3:DeleteObject", bucket));
             attempts.push(Attempt::new("s3:DeleteObjectVersion", bucket));
         }

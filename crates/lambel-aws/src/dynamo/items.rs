@@ -4,6 +4,8 @@
 //! that it never takes half a record for a whole one. Adding an attribute that older readers may ignore keeps
 //! the version; anything else raises it. `ARCHITECTURE.md` has the table of who can read what.
 
+mod refs;
+
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -19,6 +21,8 @@ use super::{
     client::{Item, number, string},
     keys,
 };
+pub(crate) use refs::read_logged;
+pub(super) use refs::{read_answered, read_move, read_tag, stored_answered, stored_move, stored_tag};
 
 /// The version of the shapes that this program writes.
 const VERSION: u32 = 1;

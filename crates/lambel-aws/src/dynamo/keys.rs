@@ -1,7 +1,10 @@
 //! The keys of every kind of item. See the tables in `ARCHITECTURE.md`.
 
 use lambel_core::{AnnouncedFile, ClientId, FileName, ImageId, OperatorId, Task, TaskId};
+use lambel_dataset::RefName;
 use lambel_service::ports::{FilePlace, Trail};
+
+use super::client::Item;
 
 /// The key of an item: partition and sort.
 pub(super) type Key = (String, String);
@@ -16,6 +19,12 @@ const STANDING: &str = "STANDING";
 pub(super) const AUDIT: &str = "AUDIT#";
 /// The sort key of a task itself.
 pub(super) const META: &str = "META";
+/// How the partitions of branches and tags begin.
+pub(super) const REFS: &str = "REFS#";
+/// How the sort key of a branch begins.
+pub(super) const BRANCH: &str = "REF#";
+/// How the sort key of a tag begins.
+pub(super) const TAG: &str = "TAG#";
 
 pub(super) fn task_partition(task: TaskId) -> String {
     format!("TASK#{task}")
@@ -128,4 +137,38 @@ pub(super) fn subtask(task: &Task, image: ImageId) -> Key {
 
 pub(super) fn desk(task: TaskId, operator: &OperatorId) -> Key {
     (format!("{task}#operators"), operator.to_string())
+}
+
+/// Branches and tags have a partition of their own, as counters do, so that a role can be allowed to write them and
+/// nothing else.
+pub(super) fn refs_partition(task: TaskId) -> String {
+    format!("{REFS}{task}")
+}
+
+pub(super) fn branch(task: TaskId, name: &RefName) -> Key {
+    (refs_partition(task), format!("{BRANCH}{name}"))
+}
+
+/// The name of a branch, by its key.
+pub(super) fn branch_of(item: &Item) -> Option<RefName> {
+    item.get("sk")?.as_s().ok()?.strip_prefix(BRANCH)?.parse().ok()
+}
+
+pub(super) fn tag(task: TaskId, name: &RefName) -> Key {
+    (refs_partition(task), format!("{TAG}{name}"))
+}
+
+/// An entry of the log of a branch. No name has the sign `#` in it.
+pub(super) fn log(task: TaskId, name: &RefName, seq: u64) -> Key {
+    (refs_partition(task), format!("LOG#{name}#{seq:020}"))
+}
+
+/// What became of the latest request for a version.
+pub(super) fn answered(task: TaskId) -> Key {
+    (refs_partition(task), "ANSWERED".to_owned())
+}
+
+/// The span of sort keys that begin so. `$` is the character behind `#`.
+pub(super) fn span(prefix: &str) -> (String, String) {
+    (prefix.to_owned(), prefix.replace('#', "$"))
 }

@@ -6,12 +6,14 @@
 //! | `items` | the attributes of every kind of item, and their versions |
 //! | `client` | requests: paging, batches, transactions, conflicts, and what they cost |
 //! | `tasks`, `subtasks`, `watch` | the operations of the port |
+//! | `refs` | the branches and tags of data sets |
 //! | `exports` | the port of exports of data sets, and the items that belong to it |
 
 mod client;
 mod exports;
 pub mod items;
 mod keys;
+mod refs;
 mod subtasks;
 mod tasks;
 mod watch;
@@ -29,6 +31,7 @@ use lambel_service::ports::{
 };
 
 use client::Client;
+pub(crate) use refs::DynamoRefs;
 pub use client::{Meter, Usage};
 
 use crate::settings::Aws;

@@ -72,6 +72,8 @@ pub(crate) enum Queue {
     NewSubtasks,
     /// Decisions that task-progress gave up on
     TaskProgress,
+    /// Versions of data sets that dataset-committer gave up on
+    Commits,
     /// Decisions that event-publisher could not announce
     SubtasksStream,
     /// Ends of tasks that event-publisher could not announce
@@ -79,8 +81,14 @@ pub(crate) enum Queue {
 }
 
 impl Queue {
-    const ALL: [Self; 5] =
-        [Self::Uploads, Self::NewSubtasks, Self::TaskProgress, Self::SubtasksStream, Self::TasksStream];
+    const ALL: [Self; 6] = [
+        Self::Uploads,
+        Self::NewSubtasks,
+        Self::TaskProgress,
+        Self::Commits,
+        Self::SubtasksStream,
+        Self::TasksStream,
+    ];
 
     fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
@@ -91,6 +99,7 @@ impl Queue {
             Self::Uploads => "files are in the bucket and not in their tasks, which wait for them",
             Self::NewSubtasks => "images are `preparing`, and nobody can claim them",
             Self::TaskProgress => "nothing is stuck: the next decision or the sweep looks at the task",
+            Self::Commits => "data sets lack a version; labels and votes are right",
             Self::SubtasksStream => "subscribers were not told of decisions; the records are right",
             Self::TasksStream => "subscribers were not told of the end of tasks; the records are right",
         }
@@ -101,6 +110,7 @@ impl Queue {
             Self::Uploads => stack.dead_letters("UploadsDeadLettersUrl", Some("UploadsQueueUrl")),
             Self::NewSubtasks => stack.dead_letters("NewSubtasksDeadLettersUrl", Some("NewSubtasksQueueUrl")),
             Self::TaskProgress => stack.dead_letters("TaskProgressDeadLettersUrl", Some("TaskProgressQueueUrl")),
+            Self::Commits => stack.dead_letters("CommitsDeadLettersUrl", Some("CommitsQueueUrl")),
             Self::SubtasksStream => stack.dead_letters("SubtasksStreamDeadLettersUrl", None),
             Self::TasksStream => stack.dead_letters("TasksStreamDeadLettersUrl", None),
         }
@@ -115,6 +125,7 @@ impl Queue {
             },
             Self::NewSubtasks => dead.new_subtasks(&letter.body).await,
             Self::TaskProgress => dead.task_progress(&letter.body).await,
+            Self::Commits => dead.commits(&letter.body).await,
             Self::SubtasksStream | Self::TasksStream => {
                 Ok(Prospect::Worthwhile("its records can be published again".to_owned()))
             }

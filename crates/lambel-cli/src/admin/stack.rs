@@ -3,10 +3,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata};
-use lambel_aws::{Addresses, Aws, AwsMessages, DynamoStore, S3Objects, dead_letters::DeadLetterQueue};
+use lambel_aws::{Addresses, Aws, AwsDatasets, AwsMessages, DynamoStore, S3Objects, dead_letters::DeadLetterQueue};
 use lambel_service::{
     Error,
-    ports::{SharedClock, SharedMessages, SharedObjects, SharedStore, SystemClock},
+    ports::{SharedClock, SharedDatasets, SharedMessages, SharedObjects, SharedStore, SystemClock},
 };
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -71,8 +71,16 @@ impl Stack {
             new_subtasks_queue: self.output("NewSubtasksQueueUrl")?,
             subtask_topic: self.output("SubtaskCompletedTopicArn")?,
             task_topic: self.output("TaskCompletedTopicArn")?,
+            dataset_topic: self.output("DatasetMovedTopicArn")?,
+            commits_queue: self.output("CommitsQueueUrl")?,
         };
         Ok(Arc::new(AwsMessages::new(&self.aws, addresses)))
+    }
+
+    /// The data sets, in the bucket and in the table of tasks.
+    pub(super) fn datasets(&self) -> Outcome<SharedDatasets> {
+        let store = DynamoStore::new(&self.aws, self.output("TasksTableName")?, self.output("SubtasksTableName")?);
+        Ok(Arc::new(AwsDatasets::new(&self.aws, store, self.output("DatasetBucketName")?)))
     }
 
     pub(super) fn clock(&self) -> SharedClock {

@@ -12,9 +12,16 @@ use axum::{
 };
 use lambel_core::{ImageId, api::PublicConfig};
 use lambel_http::Caller;
-use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore};
+use lambel_memory::{ManualClock, MemoryDatasets, MemoryMessages, MemoryObjects, MemoryStore};
 use lambel_service::{
-    Role, open::Opener, operate::Operators, pace::Pace, ports::ObjectKey, supervise::Supervisors, tasks::Tasks,
+    Role,
+    dataset::{Committer, Place, Versions},
+    open::Opener,
+    operate::Operators,
+    pace::Pace,
+    ports::ObjectKey,
+    supervise::Supervisors,
+    tasks::Tasks,
     validate::Validator,
 };
 use serde_json::{Value, json};
@@ -30,6 +37,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     validator: Validator,
     opener: Opener,
+    datasets: Arc<MemoryDatasets>,
+    committer: Committer,
 }
 
 pub(crate) struct Answer {
@@ -87,9 +96,15 @@ impl World {
             token_endpoint: None,
             version: "0".into(),
         };
+        let datasets = Arc::new(MemoryDatasets::default());
+        let tasks = Tasks::new(store.clone(), objects.clone(), clock.clone());
+        let place = Place { bucket: "uploads".to_owned() };
         Self {
+            committer: Committer::new(store.clone(), datasets.clone(), datasets.clone(), clock.clone(), place),
+            datasets,
             tasks: lambel_http::tasks_app(
-                Tasks::new(store.clone(), objects.clone(), clock.clone()),
+                tasks.clone(),
+                Versions::new(tasks, datasets.clone(), datasets.clone()),
                 Pace::new(store.clone(), clock.clone()),
                 config,
             ),
@@ -144,6 +159,13 @@ impl World {
         let answer = self.send(alice(), Method::POST, "/api/tasks", Some(body)).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
         answer.json()["task"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes the versions that were asked for.
+    pub(crate) async fn commit(&self) {
+        for request in self.datasets.take_requests() {
+            self.committer.hear(&serde_json::to_string(&request).unwrap()).await.unwrap();
+        }
     }
 
     pub(crate) async fn upload(&self, task: &str, n: u32) {

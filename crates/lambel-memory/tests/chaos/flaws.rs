@@ -369,6 +369,7 @@ impl Messages for FlawedMessages {
                 match event {
                     Event::Subtask(_, envelope) => envelope.id = format!("{}/{new}", envelope.id),
                     Event::Task(_, envelope) => envelope.id = format!("{}/{new}", envelope.id),
+                    Event::Dataset(_, envelope) => envelope.id = format!("{}/{new}", envelope.id),
                 }
             }
         }

@@ -206,6 +206,7 @@ impl Model {
         match change {
             Change::Task { before, after } => self.observe_task(*before, after),
             Change::Subtask { after, .. } => self.observe_subtask(after, now, claiming_since),
+            Change::Branch { .. } => Ok(()),
         }
     }
 
@@ -340,6 +341,7 @@ impl Model {
                 let state = self.tasks.get(&envelope.data.task).map(|task| task.state);
                 ((envelope.data.task, None), state == Some(envelope.data.state))
             }
+            Event::Dataset(..) => return Ok(()),
         };
         ensure(consistent, || format!("{} was announced as something that it is not", event.id()))?;
         let ids = self.announced.entry(key).or_default();

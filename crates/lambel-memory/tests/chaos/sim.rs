@@ -422,6 +422,7 @@ impl Sim {
             let news = match &change {
                 Change::Task { before, after } => after.state.is_final() || before.is_none(),
                 Change::Subtask { after, .. } => after.state.is_final(),
+                Change::Branch { .. } => true,
             };
             // The filter of the stream lets little more through than what is announced.
             if news || self.chance.below(16) == 0 {

@@ -245,6 +245,14 @@ fn read(body: &str) -> Result<Message, serde_json::Error> {
     serde_json::from_value(body).map(Message::Wanted)
 }
 
+/// The task that a message of the queue `commits` is about.
+pub(crate) fn task_of(body: &str) -> Result<TaskId, serde_json::Error> {
+    Ok(match read(body)? {
+        Message::Ended(ended) => ended.task,
+        Message::Wanted(request) => request.task,
+    })
+}
+
 impl From<DatasetError> for Error {
     fn from(error: DatasetError) -> Self {
         match error {

@@ -16,9 +16,10 @@ use lambel_core::{
     },
     event::Event,
 };
-use lambel_memory::{ManualClock, MemoryMessages, MemoryObjects, MemoryStore};
+use lambel_memory::{ManualClock, MemoryDatasets, MemoryMessages, MemoryObjects, MemoryStore};
 use lambel_service::{
     Caller, Role,
+    dataset::{Committer, Place, Versions},
     open::Opener,
     operate::Operators,
     ports::{ObjectKey, Store},
@@ -48,6 +49,9 @@ pub(crate) struct World {
     pub(crate) repairer: Repairer,
     pub(crate) sweeper: Sweeper,
     pub(crate) estimator: Estimator,
+    pub(crate) datasets: Arc<MemoryDatasets>,
+    pub(crate) committer: Committer,
+    pub(crate) versions: Versions,
 }
 
 pub(crate) fn client(name: &str) -> Caller {
@@ -65,12 +69,18 @@ impl World {
         let messages = Arc::new(MemoryMessages::default());
         let clock = Arc::new(ManualClock::new());
         let ids = AtomicU64::new(1);
+        // An id decides where walks through a task begin. The same ones each time, the same run each time.
+        let tasks = Tasks::new(store.clone(), objects.clone(), clock.clone()).with_ids(move || {
+            let n = ids.fetch_add(1, Ordering::Relaxed);
+            format!("019aa5a0-0000-7000-8000-{n:012}").parse().unwrap()
+        });
+        let datasets = Arc::new(MemoryDatasets::default());
+        let place = Place { bucket: "uploads".to_owned() };
         Self {
-            // An id decides where walks through a task begin. The same ones each time, the same run each time.
-            tasks: Tasks::new(store.clone(), objects.clone(), clock.clone()).with_ids(move || {
-                let n = ids.fetch_add(1, Ordering::Relaxed);
-                format!("019aa5a0-0000-7000-8000-{n:012}").parse().unwrap()
-            }),
+            committer: Committer::new(store.clone(), datasets.clone(), datasets.clone(), clock.clone(), place),
+            versions: Versions::new(tasks.clone(), datasets.clone(), datasets.clone()),
+            datasets,
+            tasks,
             operators: Operators::new(store.clone(), objects.clone(), clock.clone()),
             validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             opener: Opener::new(store.clone(), objects.clone(), clock.clone()),
@@ -130,6 +140,7 @@ impl World {
         let mut all = Vec::new();
         loop {
             self.publisher.publish(&self.store.take_stream()).await.unwrap();
+            self.publisher.publish(&self.datasets.take_stream().await).await.unwrap();
             let events = self.messages.take_events();
             if events.is_empty() {
                 return all;

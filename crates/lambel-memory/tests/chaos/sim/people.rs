@@ -75,11 +75,10 @@ impl Sim {
                 rule: by_lead.then_some(RuleName::Lead),
                 quorum: (!by_lead).then_some(quorum),
                 lead: by_lead.then_some(quorum),
-                confidence: None,
-                min_labels: None,
                 max_labels: Some(quorum + self.chance.below(4) as u32),
                 max_abstentions: Some(1 + self.chance.below(3) as u32),
                 lease_seconds: Some([2, 20, 900][self.chance.below(3)]),
+                ..PolicyFields::default()
             }),
             audience: None,
             expected_images: [Some(100), None][self.chance.below(2)],
