@@ -37,6 +37,7 @@ const FIELDS: &[&str] = &[
     "object.key",
     "operator",
     "operators",
+    "pieces",
     "refusal.code",
     "rejected",
     "subtasks",
@@ -57,6 +58,7 @@ const OURS: &[&str] = &[
     "event_publisher",
     "task_progress",
     "dataset_committer",
+    "dataset_exporter",
     "skill_estimator",
     "sweeper",
 ];

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use lambel_aws::{events, inbox};
 use lambel_core::event::{CloudEvent, NewSubtasks, SubtaskEnded};
-use lambel_service::publish::Change;
+use lambel_service::{ports::ExportStep, publish::Change};
 use serde::de::DeserializeOwned;
 
 fn sample<T: DeserializeOwned>(name: &str) -> T {
@@ -40,6 +40,14 @@ fn task_progress() {
     for body in bodies("sqs-task-progress.json") {
         let event: CloudEvent<SubtaskEnded> = serde_json::from_str(&body).expect("an event");
         assert_eq!(serde_json::to_value(&event).ok(), serde_json::from_str(&body).ok(), "and nothing else");
+    }
+}
+
+#[test]
+fn exports() {
+    for body in bodies("sqs-exports.json") {
+        let step: ExportStep = serde_json::from_str(&body).expect("a step");
+        assert_eq!(serde_json::to_value(&step).ok(), serde_json::from_str(&body).ok(), "and nothing else");
     }
 }
 

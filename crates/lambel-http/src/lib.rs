@@ -7,6 +7,7 @@
 
 mod answers;
 mod datasets;
+mod exports;
 mod extract;
 mod json;
 mod operators;
@@ -25,7 +26,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use lambel_core::{api::PublicConfig, limits};
-use lambel_service::{dataset::Versions, operate::Operators, pace::Pace, supervise::Supervisors, tasks::Tasks};
+use lambel_service::{
+    dataset::Versions, exports::DatasetExports, operate::Operators, pace::Pace, supervise::Supervisors, tasks::Tasks,
+};
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -35,10 +38,17 @@ use utoipa_axum::router::OpenApiRouter;
 pub use lambel_service::Caller;
 
 /// The routes of `task-api`: tasks, and everything that is open to everybody.
-pub fn tasks_app(tasks: Tasks, versions: Versions, pace: Pace, config: PublicConfig) -> Router {
+pub fn tasks_app(
+    tasks: Tasks,
+    versions: Versions,
+    exports: DatasetExports,
+    pace: Pace,
+    config: PublicConfig,
+) -> Router {
     let (api, _) = tasks::routes().split_for_parts();
     let (of_versions, _) = datasets::routes().split_for_parts();
-    let api = api.with_state(tasks).merge(of_versions.with_state(versions));
+    let (of_exports, _) = exports::routes().split_for_parts();
+    let api = api.with_state(tasks).merge(of_versions.with_state(versions)).merge(of_exports.with_state(exports));
     finish(keep_pace(api, pace).merge(pages::routes(config)))
 }
 
@@ -90,6 +100,7 @@ pub fn openapi() -> OpenApi {
     let routes = OpenApiRouter::<()>::with_openapi(frame)
         .merge(without_state(tasks::routes().into_openapi()))
         .merge(without_state(datasets::routes().into_openapi()))
+        .merge(without_state(exports::routes().into_openapi()))
         .merge(without_state(operators::routes().into_openapi()))
         .merge(without_state(supervisors::routes().into_openapi()));
     let mut document = routes.into_openapi();

@@ -95,6 +95,14 @@ fn bodies(task: &str) -> Vec<Good> {
             "/api/tasks/{task}/dataset/release",
             json!({"version": "live", "message": "good"}),
         ),
+        good(
+            alice(),
+            Method::POST,
+            "/api/tasks/{task}/dataset/exports",
+            json!({"version": "live", "format": "manifest", "options": {
+                "only_labelled": true, "min_confidence": 0.5, "attribute": "label", "address_prefix": "s3://b/",
+            }}),
+        ),
     ]
 }
 

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use lambda_http::{Error, Request, service_fn, tower::ServiceExt};
-use lambel_aws::{Addresses, Aws, AwsDatasets, AwsMessages, DynamoStore, S3Objects, gateway, setting, start_logging};
+use lambel_aws::{
+    Addresses, Aws, AwsDatasets, AwsMessages, DynamoStore, S3ExportFiles, S3Objects, SqsExportQueue, gateway, setting,
+    start_logging,
+};
 use lambel_core::api::PublicConfig;
-use lambel_service::{dataset::Versions, pace::Pace, ports::SystemClock, tasks::Tasks};
+use lambel_service::{dataset::Versions, exports::DatasetExports, pace::Pace, ports::SystemClock, tasks::Tasks};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -17,6 +20,8 @@ async fn main() -> Result<(), Error> {
     let datasets = AwsDatasets::new(&aws, store.clone(), setting("DATASET_BUCKET")?);
     let addresses = Addresses { commits_queue: setting("COMMITS_QUEUE_URL")?, ..Addresses::default() };
     let queue = AwsMessages::new(&aws, addresses);
+    let export_files = Arc::new(S3ExportFiles::new(&aws, setting("DATASET_BUCKET")?));
+    let export_queue = Arc::new(SqsExportQueue::new(&aws, setting("EXPORTS_QUEUE_URL")?));
     store.warm_up().await;
     let config = PublicConfig {
         region: aws.region(),
@@ -28,9 +33,11 @@ async fn main() -> Result<(), Error> {
     };
     let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
     let pace = Pace::new(store.clone(), clock.clone());
-    let tasks = Tasks::new(store, Arc::new(objects), clock);
-    let versions = Versions::new(tasks.clone(), Arc::new(datasets), Arc::new(queue));
-    let app = lambel_http::tasks_app(tasks, versions, pace, config);
+    let tasks = Tasks::new(store.clone(), Arc::new(objects), clock);
+    let datasets = Arc::new(datasets);
+    let versions = Versions::new(tasks.clone(), datasets.clone(), Arc::new(queue));
+    let exports = DatasetExports::new(tasks.clone(), store, export_files, export_queue, datasets);
+    let app = lambel_http::tasks_app(tasks, versions, exports, pace, config);
     lambda_http::run(service_fn(move |mut request: Request| {
         if let Some(caller) = gateway::caller(&request) {
             request.extensions_mut().insert(caller);

@@ -12,10 +12,14 @@ use axum::{
 };
 use lambel_core::{ImageId, api::PublicConfig};
 use lambel_http::Caller;
-use lambel_memory::{ManualClock, MemoryDatasets, MemoryMessages, MemoryObjects, MemoryStore};
+use lambel_memory::{
+    ManualClock, MemoryDatasets, MemoryExportFiles, MemoryExportQueue, MemoryExports, MemoryMessages, MemoryObjects,
+    MemoryStore,
+};
 use lambel_service::{
     Role,
     dataset::{Committer, Place, Versions},
+    exports::{DatasetExports, Exporter},
     open::Opener,
     operate::Operators,
     pace::Pace,
@@ -39,6 +43,8 @@ pub(crate) struct World {
     opener: Opener,
     datasets: Arc<MemoryDatasets>,
     committer: Committer,
+    export_queue: Arc<MemoryExportQueue>,
+    exporter: Exporter,
 }
 
 pub(crate) struct Answer {
@@ -98,13 +104,22 @@ impl World {
         };
         let datasets = Arc::new(MemoryDatasets::default());
         let tasks = Tasks::new(store.clone(), objects.clone(), clock.clone());
+        let (records, files) = (Arc::new(MemoryExports::default()), Arc::new(MemoryExportFiles::default()));
+        let export_queue = Arc::new(MemoryExportQueue::default());
         let place = Place { bucket: "uploads".to_owned() };
         Self {
             committer: Committer::new(store.clone(), datasets.clone(), datasets.clone(), clock.clone(), place),
-            datasets,
+            exporter: Exporter::new(
+                records.clone(),
+                files.clone(),
+                export_queue.clone(),
+                datasets.clone(),
+                clock.clone(),
+            ),
             tasks: lambel_http::tasks_app(
                 tasks.clone(),
-                Versions::new(tasks, datasets.clone(), datasets.clone()),
+                Versions::new(tasks.clone(), datasets.clone(), datasets.clone()),
+                DatasetExports::new(tasks, records, files, export_queue.clone(), datasets.clone()),
                 Pace::new(store.clone(), clock.clone()),
                 config,
             ),
@@ -113,6 +128,8 @@ impl World {
                 Supervisors::new(store.clone(), clock.clone()),
                 Pace::new(store.clone(), clock.clone()),
             ),
+            export_queue,
+            datasets,
             validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             opener: Opener::new(store.clone(), objects.clone(), clock.clone()),
             store,
@@ -165,6 +182,19 @@ impl World {
     pub(crate) async fn commit(&self) {
         for request in self.datasets.take_requests() {
             self.committer.hear(&serde_json::to_string(&request).unwrap()).await.unwrap();
+        }
+    }
+
+    /// Makes the exports that were asked for.
+    pub(crate) async fn export(&self) {
+        loop {
+            let steps = self.export_queue.take();
+            if steps.is_empty() {
+                return;
+            }
+            for step in steps {
+                self.exporter.hear(&serde_json::to_string(&step).unwrap()).await.unwrap();
+            }
         }
     }
 
