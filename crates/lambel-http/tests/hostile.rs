@@ -100,7 +100,7 @@ fn bodies(task: &str) -> Vec<Good> {
             Method::POST,
             "/api/tasks/{task}/dataset/exports",
             json!({"version": "live", "format": "manifest", "options": {
-                "only_labelled": true, "min_confidence": 0.5, "attribute": "label", "address_prefix": "s3://b/",
+                "only_labelled": true, "attribute": "label", "address_prefix": "s3://b/",
             }}),
         ),
     ]
