@@ -17,6 +17,7 @@ mod routes;
 mod session;
 mod sign_in;
 mod upload;
+mod versions;
 
 pub use client::Client;
 pub use error::{ClientError, Result};

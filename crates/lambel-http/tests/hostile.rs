@@ -125,9 +125,6 @@ async fn world() -> (World, String) {
     let world = World::new();
     let task = world.task().await;
     world.upload(&task, 3).await;
-    let path = format!("/api/tasks/{task}/dataset/commits");
-    world.send(alice(), Method::POST, &path, Some(serde_json::json!({}))).await;
-    world.commit().await;
     (world, task)
 }
 

@@ -2,6 +2,7 @@
 //! letters, by their queues. It needs AWS credentials, not a sign-in.
 
 mod check;
+mod dataset;
 mod dead_letters;
 mod machine;
 mod pool;
@@ -25,6 +26,9 @@ pub(crate) enum AdminCommand {
     Check(check::CheckArgs),
     /// Do what a check has proved to be needed; without --apply only say it
     Repair(check::RepairArgs),
+    /// Check the data set of a task, and remove what no version needs
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
     /// Look at what the queues gave up on, and send it back
     #[command(subcommand)]
     Dlq(dead_letters::DlqCommand),
@@ -53,6 +57,7 @@ pub(crate) async fn run(context: &Context, command: AdminCommand) -> Outcome {
         AdminCommand::Machine(command) => machine::run(context, command).await,
         AdminCommand::Check(args) => check::check(context, args).await,
         AdminCommand::Repair(args) => check::repair(context, args).await,
+        AdminCommand::Dataset(command) => dataset::run(context, command).await,
         AdminCommand::Dlq(command) => dead_letters::run(context, command).await,
     }
 }

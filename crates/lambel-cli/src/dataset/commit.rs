@@ -7,18 +7,19 @@
 use std::path::PathBuf;
 
 use futures::TryStreamExt;
-use lambel_core::{
-    TaskId,
-    api::{PolicyFields, TaskView},
+use lambel_core::TaskId;
+use lambel_dataset::{Committed, Draft, RefName, Statistics};
+use lambel_service::{
+    dataset::{consensus, policy_of},
+    ports::{Clock, SystemClock},
 };
-use lambel_dataset::{Committed, Consensus, Draft, RefName, Statistics};
-use lambel_service::ports::{Clock, SystemClock};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::{
     BRANCH, PROGRAM, author,
     folder::Folder,
     rows::{Watch, rows},
+    service::Service,
     short,
 };
 use crate::{
@@ -29,27 +30,55 @@ use crate::{
 };
 
 pub(super) const INTERRUPTED: &str =
-    "interrupted; the branch stands where it stood. What was written is used by the next commit, or is for `gc`";
+    "interrupted; in a folder the branch stands where it stood, and what was written is used by the next commit or is \
+     for `gc`. A version that the service was asked for is made all the same";
 
 /// The message of a commit where none is given. It has no time in it, so that equal content has an equal id.
 const MESSAGE: &str = "results";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The id of the task
-    task: TaskId,
+    /// The id of the task whose results come into a folder
+    #[arg(value_name = "TASK", requires = "into", required_unless_present = "kept")]
+    task: Option<TaskId>,
     /// The folder of the data set; it is made if it is not there
-    #[arg(long, value_name = "DIR")]
-    into: PathBuf,
-    /// What to say about this version
-    #[arg(long, short, value_name = "TEXT", default_value = MESSAGE)]
-    message: String,
+    #[arg(long, value_name = "DIR", requires = "task")]
+    into: Option<PathBuf>,
+    /// What to say about this version [default: results]
+    #[arg(long, short, value_name = "TEXT")]
+    message: Option<String>,
     /// The branch that this version is the newest of
     #[arg(long, value_name = "NAME", default_value = BRANCH)]
     branch: RefName,
+    /// The task whose data set the service keeps: ask for a version there, and wait for it
+    #[arg(long = "task", id = "kept", value_name = "TASK", conflicts_with_all = ["task", "into", "branch"])]
+    kept: Option<TaskId>,
+    /// Do not wait until the service has made it
+    #[arg(long, requires = "kept")]
+    no_wait: bool,
 }
 
 pub(super) async fn run(context: &Context, args: Args) -> Outcome {
+    if let Some(task) = args.kept {
+        return Service::new(context, task)?.commit(args.message, !args.no_wait).await;
+    }
+    let (Some(task), Some(into)) = (args.task, args.into) else {
+        return Err(Failure::usage("which task, and into which folder? `TASK --into DIR`, or `--task TASK`"));
+    };
+    let message = args.message.unwrap_or_else(|| MESSAGE.to_owned());
+    let into = Into { task, into, message, branch: args.branch };
+    into_folder(context, into).await
+}
+
+/// What is to come into a folder.
+struct Into {
+    task: TaskId,
+    into: PathBuf,
+    message: String,
+    branch: RefName,
+}
+
+async fn into_folder(context: &Context, args: Into) -> Outcome {
     let client = context.client()?;
     let author = author(context)?;
     let view = client.task(args.task).await?;
@@ -74,8 +103,8 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
             at: seen.latest.unwrap_or(view.created_at),
             message: args.message.clone(),
             labels: view.labels.clone(),
-            policy: object(&view.policy),
-            consensus: consensus(&view),
+            policy: policy_of(&view.policy),
+            consensus: consensus(&view.policy),
             models: seen.models.iter().cloned().collect(),
             program: PROGRAM.to_owned(),
         };
@@ -94,7 +123,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
     show(context, &args, &committed, announced)
 }
 
-fn show(context: &Context, args: &Args, committed: &Committed, announced: u64) -> Outcome {
+fn show(context: &Context, args: &Into, committed: &Committed, announced: u64) -> Outcome {
     let Committed { id, commit, moved, written } = committed;
     let shown = json!({
         "commit": id, "new": moved.is_some(), "branch": args.branch, "task": args.task, "tree": commit.tree,
@@ -114,20 +143,4 @@ fn show(context: &Context, args: &Args, committed: &Committed, announced: u64) -
 pub(super) fn counts(statistics: &Statistics) -> String {
     let Statistics { images, complete, disputed, unlabelled, rejected, .. } = statistics;
     format!("{images} images: {complete} complete, {disputed} disputed, {unlabelled} unlabelled, {rejected} rejected")
-}
-
-fn object(policy: &PolicyFields) -> Map<String, Value> {
-    match serde_json::to_value(policy) {
-        Ok(Value::Object(fields)) => fields,
-        _ => Map::new(),
-    }
-}
-
-/// How votes became labels: what of the policy decides that.
-fn consensus(view: &TaskView) -> Consensus {
-    let mut parameters = object(&view.policy);
-    let method = parameters.remove("rule").and_then(|rule| rule.as_str().map(str::to_owned));
-    // How long somebody may look at an image changes no label.
-    parameters.remove("lease_seconds");
-    Consensus { method: method.unwrap_or_else(|| "majority".to_owned()), parameters }
 }

@@ -4,7 +4,7 @@ use futures::TryStreamExt;
 use lambel_dataset::{Change, ChangeKind, DiffSummary, Row};
 use serde_json::{Value, json};
 
-use super::folder::Place;
+use super::folder::Source;
 use crate::{context::Context, exit::Outcome, output::printable};
 
 #[derive(clap::Args)]
@@ -19,11 +19,14 @@ pub(crate) struct Args {
     #[arg(long)]
     summary: bool,
     #[command(flatten)]
-    place: Place,
+    source: Source,
 }
 
 pub(super) async fn run(context: &Context, args: Args) -> Outcome {
-    let folder = args.place.open()?;
+    if let Some(service) = args.source.service(context)? {
+        return service.diff(args.a, args.b, args.summary).await;
+    }
+    let folder = args.source.open()?;
     let objects = folder.objects();
     let (a, b) = (folder.version(&args.a).await?, folder.version(&args.b).await?);
     let (before, after) = (folder.commit(a).await?.tree(objects).await?, folder.commit(b).await?.tree(objects).await?);
@@ -32,16 +35,26 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
     while let Some(change) = changes.try_next().await? {
         summary.add(&change);
         if !args.summary {
-            let Change { image, before, after } = &change;
-            let shown = json!({"image": image, "kinds": change.kinds(), "before": before, "after": after});
-            context.out.show(&shown, |_| describe(&change))?;
+            show(context, &change)?;
         }
     }
-    if args.summary {
+    end(context, &a.to_string(), &b.to_string(), &summary, args.summary)
+}
+
+/// One image that is not the same.
+pub(super) fn show(context: &Context, change: &Change) -> Outcome {
+    let Change { image, before, after } = change;
+    let shown = json!({"image": image, "kinds": change.kinds(), "before": before, "after": after});
+    context.out.show(&shown, |_| describe(change))
+}
+
+/// The counts: all that is asked for, or what people are told at the end.
+pub(super) fn end(context: &Context, a: &str, b: &str, summary: &DiffSummary, only: bool) -> Outcome {
+    if only {
         let shown = json!({"a": a, "b": b, "images": summary.images, "kinds": summary.kinds});
-        return context.out.show(&shown, |_| counts(&summary));
+        return context.out.show(&shown, |_| counts(summary));
     }
-    context.out.note(&counts(&summary));
+    context.out.note(&counts(summary));
     Ok(())
 }
 

@@ -6,13 +6,17 @@ use std::{
     sync::Arc,
 };
 
-use lambel_core::TaskId;
+use lambel_core::{TaskId, api::dataset::CommitView};
 use lambel_dataset::{
     Commit, CommitId, Dataset, DirectoryObjectStore, DirectoryRefs, ObjectKey, ObjectStore, RefName, Refs,
     store::{Kind, RefMove, Tag},
 };
 
-use crate::exit::{Exit, Failure, Outcome};
+use super::service::Service;
+use crate::{
+    context::Context,
+    exit::{Exit, Failure, Outcome},
+};
 
 /// Digits of an id that have to be given at least.
 const DIGITS: usize = 4;
@@ -25,6 +29,27 @@ pub(super) struct Place {
     /// The folder of the data set
     #[arg(long = "in", value_name = "DIR", default_value = ".")]
     folder: PathBuf,
+}
+
+/// Where the data set is: in a folder, or where the service keeps it.
+#[derive(clap::Args)]
+pub(super) struct Source {
+    #[command(flatten)]
+    place: Place,
+    /// The task whose versions, kept by the service, are meant
+    #[arg(long, value_name = "TASK", conflicts_with = "folder")]
+    task: Option<TaskId>,
+}
+
+impl Source {
+    /// The service, if it is meant.
+    pub(super) fn service<'a>(&self, context: &'a Context) -> Outcome<Option<Service<'a>>> {
+        self.task.map(|task| Service::new(context, task)).transpose()
+    }
+
+    pub(super) fn open(&self) -> Outcome<Folder> {
+        self.place.open()
+    }
 }
 
 impl Place {
@@ -165,11 +190,17 @@ impl Folder {
 
 /// Branches and tags, to be shown beside the commits that they stand for.
 pub(super) struct Names {
-    branches: Vec<(RefName, RefMove)>,
+    pub(super) branches: Vec<(RefName, RefMove)>,
     pub(super) tags: Vec<Tag>,
 }
 
 impl Names {
+    /// A version as it is shown, with its names.
+    pub(super) fn view(&self, id: CommitId, commit: &Commit) -> CommitView {
+        let names = lambel_service::dataset::Names { branches: self.branches.clone(), tags: self.tags.clone() };
+        lambel_service::dataset::view(id, commit, &names)
+    }
+
     pub(super) fn is_branch(&self, name: &RefName) -> bool {
         self.branches.iter().any(|(known, _)| known == name)
     }
@@ -187,18 +218,5 @@ impl Names {
     fn all(&self) -> Vec<&str> {
         let branches = self.branches.iter().map(|(name, _)| name.as_str());
         branches.chain(self.tags.iter().map(|tag| tag.name.as_str())).collect()
-    }
-
-    pub(super) fn branches_of(&self, id: CommitId) -> Vec<&str> {
-        self.branches.iter().filter(|(_, last)| last.to == id).map(|(name, _)| name.as_str()).collect()
-    }
-
-    pub(super) fn tags_of(&self, id: CommitId) -> Vec<&str> {
-        self.tags.iter().filter(|tag| tag.commit == id).map(|tag| tag.name.as_str()).collect()
-    }
-
-    /// All names of a commit, for people.
-    pub(super) fn of(&self, id: CommitId) -> String {
-        [self.branches_of(id), self.tags_of(id)].concat().join(", ")
     }
 }

@@ -1,15 +1,16 @@
 //! `lambel dataset log`, `show` and `blame`.
 
 use futures::TryStreamExt;
-use lambel_core::ImageId;
-use lambel_dataset::{Commit, CommitId, LogEntry};
-use serde_json::{Value, json};
+use lambel_core::{
+    ImageId,
+    api::dataset::{CommitView, StatisticsView},
+};
+use lambel_dataset::CommitId;
 
 use super::{
     BRANCH, called,
-    commit::counts,
-    folder::{Folder, Names, Place},
-    short,
+    folder::{Folder, Source},
+    short, short_text,
 };
 use crate::{
     context::Context,
@@ -26,46 +27,50 @@ pub(crate) struct LogArgs {
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     limit: usize,
     #[command(flatten)]
-    place: Place,
+    source: Source,
 }
 
 pub(super) async fn log(context: &Context, args: LogArgs) -> Outcome {
-    let folder = args.place.open()?;
+    if let Some(service) = args.source.service(context)? {
+        return service.log(args.which, args.limit).await;
+    }
+    let folder = args.source.open()?;
     let from = folder.version(&args.which).await?;
     let names = folder.names().await?;
     let entries = lambel_dataset::log(folder.objects(), from, args.limit).await?;
+    let versions: Vec<_> = entries.iter().map(|entry| names.view(entry.id, &entry.commit)).collect();
+    list(context, &versions)
+}
+
+/// Versions, the newest first: each on a line.
+pub(super) fn list(context: &Context, versions: &[CommitView]) -> Outcome {
     if context.out.json {
-        return entries.iter().try_for_each(|entry| context.out.json(&json_of(entry.id, &entry.commit, &names)?));
+        return versions.iter().try_for_each(|version| context.out.json(version));
     }
-    let line = |LogEntry { id, commit }: &LogEntry| {
-        let statistics = &commit.statistics;
+    let line = |version: &CommitView| {
         vec![
-            short(*id),
-            commit.at.to_string(),
-            called(&commit.author).to_owned(),
-            format!("{}/{}", statistics.complete, statistics.images),
-            names.of(*id),
-            commit.message.lines().next().unwrap_or_default().to_owned(),
+            short_text(&version.commit),
+            version.at.to_string(),
+            called(&version.author).to_owned(),
+            format!("{}/{}", version.statistics.complete, version.statistics.images),
+            names_of(version),
+            version.message.lines().next().unwrap_or_default().to_owned(),
         ]
     };
     let mut rows = vec![["commit", "content of", "by", "complete", "names", "message"].map(str::to_owned).to_vec()];
-    rows.extend(entries.iter().map(line));
+    rows.extend(versions.iter().map(line));
     context.out.line(&columns(&rows))
 }
 
-/// A commit as it is stored, with its id and names.
-fn json_of(id: CommitId, commit: &Commit, names: &Names) -> Outcome<Value> {
-    let (_, bytes) = commit.encode()?;
-    let mut json: Value = serde_json::from_slice(&bytes).map_err(lambel_dataset::Error::from)?;
-    if let Some(fields) = json.as_object_mut() {
-        // They say how it is stored.
-        fields.remove("v");
-        fields.remove("kind");
-        fields.insert("commit".to_owned(), json!(id));
-        fields.insert("branches".to_owned(), json!(names.branches_of(id)));
-        fields.insert("tags".to_owned(), json!(names.tags_of(id)));
-    }
-    Ok(json)
+/// All names of a version, for people.
+fn names_of(version: &CommitView) -> String {
+    [&version.branches[..], &version.tags[..]].concat().join(", ")
+}
+
+/// What a version has, for people.
+pub(super) fn counts(statistics: &StatisticsView) -> String {
+    let StatisticsView { images, complete, disputed, unlabelled, rejected, .. } = statistics;
+    format!("{images} images: {complete} complete, {disputed} disputed, {unlabelled} unlabelled, {rejected} rejected")
 }
 
 #[derive(clap::Args)]
@@ -74,34 +79,38 @@ pub(crate) struct ShowArgs {
     #[arg(value_name = "VERSION", default_value = BRANCH)]
     which: String,
     #[command(flatten)]
-    place: Place,
+    source: Source,
 }
 
 pub(super) async fn show(context: &Context, args: ShowArgs) -> Outcome {
-    let folder = args.place.open()?;
+    if let Some(service) = args.source.service(context)? {
+        return service.show(&args.which).await;
+    }
+    let folder = args.source.open()?;
     let id = folder.version(&args.which).await?;
     let commit = folder.commit(id).await?;
     let names = folder.names().await?;
-    context.out.show(&json_of(id, &commit, &names)?, |json| describe(id, &commit, &names, json))
+    context.out.show(&names.view(id, &commit), describe)
 }
 
-fn describe(id: CommitId, commit: &Commit, names: &Names, json: &Value) -> String {
-    let statistics = &commit.statistics;
-    let labels = commit.labels.iter().map(|label| {
+/// A version with all that is known of it, for people.
+pub(super) fn describe(version: &CommitView) -> String {
+    let statistics = &version.statistics;
+    let labels = version.labels.iter().map(|label| {
         let images = statistics.labels.get(label).copied().unwrap_or(0);
         format!("{label} {images}")
     });
-    let models: Vec<_> = commit.models.iter().map(|model| format!("{} {}", model.name, model.version)).collect();
-    let parents: Vec<_> = commit.parents.iter().map(ToString::to_string).collect();
+    let models: Vec<_> = version.models.iter().map(|model| format!("{} {}", model.name, model.version)).collect();
     let votes = format!("{}, {} abstentions, {} late", statistics.votes, statistics.abstentions, statistics.late);
+    let parameters = serde_json::Value::Object(version.consensus.parameters.clone());
     let rows = [
-        ("commit", id.to_string()),
-        ("names", names.of(id)),
-        ("task", commit.task.to_string()),
-        ("content of", commit.at.to_string()),
-        ("by", called(&commit.author).to_owned()),
-        ("message", commit.message.clone()),
-        ("follows", parents.join(", ")),
+        ("commit", version.commit.clone()),
+        ("names", names_of(version)),
+        ("task", version.task.to_string()),
+        ("content of", version.at.to_string()),
+        ("by", called(&version.author).to_owned()),
+        ("message", version.message.clone()),
+        ("follows", version.parents.join(", ")),
         (
             "images",
             counts(statistics).split_once(": ").map_or_else(String::new, |(_, each)| {
@@ -110,9 +119,9 @@ fn describe(id: CommitId, commit: &Commit, names: &Names, json: &Value) -> Strin
         ),
         ("labels", labels.collect::<Vec<_>>().join(", ")),
         ("votes", votes),
-        ("consensus", format!("{} {}", commit.consensus.method, json["consensus"]["parameters"])),
+        ("consensus", format!("{} {parameters}", version.consensus.method)),
         ("models", models.join(", ")),
-        ("program", commit.program.clone()),
+        ("program", version.program.clone()),
     ];
     let shown = rows.into_iter().filter(|(_, value)| !value.is_empty());
     columns(&shown.map(|(name, value)| vec![name.to_owned(), value]).collect::<Vec<_>>())
@@ -127,11 +136,14 @@ pub(crate) struct BlameArgs {
     #[arg(long, value_name = "VERSION", default_value = BRANCH)]
     at: String,
     #[command(flatten)]
-    place: Place,
+    source: Source,
 }
 
 pub(super) async fn blame(context: &Context, args: BlameArgs) -> Outcome {
-    let folder = args.place.open()?;
+    if let Some(service) = args.source.service(context)? {
+        return service.blame(args.image, args.at).await;
+    }
+    let folder = args.source.open()?;
     let from = folder.version(&args.at).await?;
     let image = match args.image.parse() {
         Ok(image) => image,

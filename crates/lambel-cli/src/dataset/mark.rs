@@ -1,13 +1,19 @@
-//! `lambel dataset rollback` and `tag`.
+//! `lambel dataset rollback`, `release`, `tag` and `refs`.
 
+use lambel_core::api::dataset::{BranchMoved, BranchView, RefsView, TagView};
 use lambel_dataset::{
     RefName,
-    store::{Tag, Tagged},
+    store::{Moved, Reason, Tag, Tagged},
 };
 use lambel_service::ports::{Clock, SystemClock};
 use serde_json::json;
 
-use super::{BRANCH, PROGRAM, author, called, commit::counts, folder::Place, short};
+use super::{
+    BRANCH, PROGRAM, author, called,
+    commit::counts,
+    folder::{Names, Source},
+    history, short, short_text,
+};
 use crate::{
     context::Context,
     exit::{Exit, Failure, Outcome},
@@ -26,11 +32,14 @@ pub(crate) struct RollbackArgs {
     #[arg(long, short, value_name = "TEXT")]
     message: Option<String>,
     #[command(flatten)]
-    place: Place,
+    source: Source,
 }
 
 pub(super) async fn rollback(context: &Context, args: RollbackArgs) -> Outcome {
-    let folder = args.place.open()?;
+    if let Some(service) = args.source.service(context)? {
+        return service.rollback(args.which, args.branch.to_string(), args.message).await;
+    }
+    let folder = args.source.open()?;
     let to = folder.version(&args.which).await?;
     let at = SystemClock.now();
     let message = args.message.unwrap_or_else(|| format!("rollback to {}", short(to)));
@@ -58,13 +67,19 @@ pub(crate) struct TagArgs {
     #[arg(value_name = "VERSION", default_value = BRANCH)]
     which: String,
     #[command(flatten)]
-    place: Place,
+    source: Source,
 }
 
 pub(super) async fn tag(context: &Context, args: TagArgs) -> Outcome {
-    let folder = args.place.open()?;
+    if let Some(service) = args.source.service(context)? {
+        return match args.name {
+            Some(name) => service.tag(name.to_string(), args.which).await,
+            None => service.tags().await,
+        };
+    }
+    let folder = args.source.open()?;
     let names = folder.names().await?;
-    let Some(name) = args.name else { return list(context, &names.tags) };
+    let Some(name) = args.name else { return list(context, &tag_views(&names)) };
     if names.is_branch(&name) {
         return Err(Failure::new(Exit::Conflict, format!("{name} is the name of a branch")));
     }
@@ -82,15 +97,110 @@ pub(super) async fn tag(context: &Context, args: TagArgs) -> Outcome {
     context.out.show(&shown, |_| format!("{} stands for {commit}", tag.name))
 }
 
-fn list(context: &Context, tags: &[Tag]) -> Outcome {
+fn tag_views(names: &Names) -> Vec<TagView> {
+    let view = |tag: &Tag| {
+        let (name, commit) = (tag.name.to_string(), tag.commit.to_string());
+        TagView { tag: name, commit, by: tag.by.clone(), at: tag.at }
+    };
+    names.tags.iter().map(view).collect()
+}
+
+pub(super) fn list(context: &Context, tags: &[TagView]) -> Outcome {
     if context.out.json {
-        let json = |tag: &Tag| json!({"tag": tag.name, "commit": tag.commit, "by": tag.by, "at": tag.at});
-        return tags.iter().try_for_each(|tag| context.out.json(&json(tag)));
+        return tags.iter().try_for_each(|tag| context.out.json(tag));
     }
     if tags.is_empty() {
         context.out.note("there are no tags");
         return Ok(());
     }
-    let row = |tag: &Tag| vec![tag.name.to_string(), short(tag.commit), tag.at.to_string(), called(&tag.by).to_owned()];
+    let row =
+        |tag: &TagView| vec![tag.tag.clone(), short_text(&tag.commit), tag.at.to_string(), called(&tag.by).to_owned()];
     context.out.line(&columns(&tags.iter().map(row).collect::<Vec<_>>()))
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ReleaseArgs {
+    /// The version
+    #[arg(value_name = "VERSION", default_value = BRANCH)]
+    which: String,
+    /// Why
+    #[arg(long, short, value_name = "TEXT")]
+    message: Option<String>,
+    #[command(flatten)]
+    source: Source,
+}
+
+pub(super) async fn release(context: &Context, args: ReleaseArgs) -> Outcome {
+    if let Some(service) = args.source.service(context)? {
+        return service.release(args.which, args.message).await;
+    }
+    let folder = args.source.open()?;
+    let to = folder.version(&args.which).await?;
+    let commit = folder.commit(to).await?;
+    let released = RefName::released();
+    let from = folder.dataset.head(&released).await?;
+    if from != Some(to) {
+        let why = args.message.unwrap_or_else(|| "release".to_owned());
+        let reason = Reason { by: author(context)?, at: SystemClock.now(), why };
+        if let Moved::Lost { stands } = folder.refs().advance(&released, from, to, &reason).await? {
+            return Err(lambel_dataset::Error::Moved { branch: released, stands }.into());
+        }
+    }
+    let version = folder.names().await?.view(to, &commit);
+    show_move(context, &BranchMoved { branch: released.to_string(), new: from != Some(to), version })
+}
+
+/// Where a branch stands now.
+pub(super) fn show_move(context: &Context, moved: &BranchMoved) -> Outcome {
+    let BranchMoved { branch, new, version } = moved;
+    let shown = json!({
+        "commit": version.commit, "new": new, "branch": branch, "parents": version.parents,
+        "statistics": version.statistics,
+    });
+    context.out.show(&shown, |_| {
+        let (id, counts) = (&version.commit, history::counts(&version.statistics));
+        match new {
+            true => format!("{id}\n{branch} is at {} now: {counts}", short_text(id)),
+            false => format!("{id}\nnothing has changed: {branch} has these rows already: {counts}"),
+        }
+    })
+}
+
+#[derive(clap::Args)]
+pub(crate) struct RefsArgs {
+    #[command(flatten)]
+    source: Source,
+}
+
+pub(super) async fn refs(context: &Context, args: RefsArgs) -> Outcome {
+    if let Some(service) = args.source.service(context)? {
+        return service.refs().await;
+    }
+    let names = args.source.open()?.names().await?;
+    let branches = names.branches.iter().map(|(name, last)| BranchView {
+        branch: name.to_string(),
+        commit: last.to.to_string(),
+        seq: last.seq,
+        from: last.from.map(|id| id.to_string()),
+        by: last.by.clone(),
+        at: last.at,
+        message: last.why.clone(),
+    });
+    let refs = RefsView { branches: branches.collect(), tags: tag_views(&names), answered: None };
+    show_refs(context, &refs)
+}
+
+/// Where the branches stand, and what the tags stand for.
+pub(super) fn show_refs(context: &Context, refs: &RefsView) -> Outcome {
+    context.out.show(refs, |refs| {
+        let branches = refs.branches.iter().map(|branch| {
+            let (by, message) = (called(&branch.by).to_owned(), branch.message.clone());
+            vec![branch.branch.clone(), short_text(&branch.commit), branch.at.to_string(), by, message]
+        });
+        let tags = refs.tags.iter().map(|tag| {
+            let by = called(&tag.by).to_owned();
+            vec![tag.tag.clone(), short_text(&tag.commit), tag.at.to_string(), by, "a tag".to_owned()]
+        });
+        columns(&branches.chain(tags).collect::<Vec<_>>())
+    })
 }

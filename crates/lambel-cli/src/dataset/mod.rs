@@ -1,7 +1,8 @@
 //! `lambel dataset`: versions of a task's labelled data set in a local folder.
 //!
-//! `commit` asks the service; everything else works on the folder alone. `folder` opens it and finds versions by
-//! their names, `rows` makes rows of results; the commands are in the modules that are called like them.
+//! `commit` asks the service for results; everything else works on the folder alone. `folder` opens it and finds
+//! versions by their names, `rows` makes rows of results; the commands are in the modules that are called like them.
+//! With `--task` the same words go to the versions that the service keeps: `service`.
 
 mod commit;
 mod diff;
@@ -12,26 +13,27 @@ mod keep;
 mod mark;
 mod originals;
 mod rows;
+mod service;
 
 use std::env;
 
 use lambel_core::Actor;
 use lambel_dataset::{CommitId, Error, StoreError, export::ExportError};
+use lambel_service::dataset::PROGRAM;
 
 use crate::{
     context::Context,
     exit::{self, Exit, Failure, Outcome},
 };
 
-/// What commits and rollbacks name as the program that made them.
-const PROGRAM: &str = concat!("lambel ", env!("CARGO_PKG_VERSION"));
 /// The branch where nothing else is said.
 const BRANCH: &str = "live";
 
 #[derive(clap::Subcommand)]
 #[command(
     after_help = "Where a command takes a VERSION, it takes the name of a branch or a tag, or the id of a commit; \
-the first digits of it, four at least, are enough. `live~1` is the commit before `live`."
+the first digits of it, four at least, are enough. `live~1` is the commit before `live`.\n\nWith `--task TASK` a command \
+goes to the versions that the service keeps, and needs no folder."
 )]
 pub(crate) enum DatasetCommand {
     /// Fetch the results of a task as a new version; if nothing has changed there is none
@@ -46,8 +48,12 @@ pub(crate) enum DatasetCommand {
     Blame(history::BlameArgs),
     /// Make the rows of an old version those of the newest; nothing is lost
     Rollback(mark::RollbackArgs),
+    /// Make `released` stand at a version
+    Release(mark::ReleaseArgs),
     /// Give a version a name for good, or list these names
     Tag(mark::TagArgs),
+    /// List branches and tags, and what they stand for
+    Refs(mark::RefsArgs),
     /// Read everything and check it: every hash, order and count; exit code 6 if something is wrong
     Verify(keep::VerifyArgs),
     /// Show what no branch and no tag reaches; with --apply, remove it
@@ -64,7 +70,9 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
         DatasetCommand::Diff(args) => diff::run(context, args).await,
         DatasetCommand::Blame(args) => history::blame(context, args).await,
         DatasetCommand::Rollback(args) => mark::rollback(context, args).await,
+        DatasetCommand::Release(args) => mark::release(context, args).await,
         DatasetCommand::Tag(args) => mark::tag(context, args).await,
+        DatasetCommand::Refs(args) => mark::refs(context, args).await,
         DatasetCommand::Verify(args) => keep::verify(context, args).await,
         DatasetCommand::Gc(args) => keep::gc(context, args).await,
         DatasetCommand::Export(args) => exit::interruptible(export::run(context, args), export::INTERRUPTED).await,
@@ -115,7 +123,10 @@ fn called(actor: &Actor) -> &str {
 
 /// The digits of an id that people read.
 fn short(id: CommitId) -> String {
-    let mut digits = id.to_string();
-    digits.truncate(12);
-    digits
+    short_text(&id.to_string())
+}
+
+/// The same of an id that is a text.
+fn short_text(id: &str) -> String {
+    id.chars().take(12).collect()
 }

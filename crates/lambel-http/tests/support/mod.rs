@@ -109,6 +109,7 @@ impl World {
         let place = Place { bucket: "uploads".to_owned() };
         Self {
             committer: Committer::new(store.clone(), datasets.clone(), datasets.clone(), clock.clone(), place),
+            datasets: datasets.clone(),
             exporter: Exporter::new(
                 records.clone(),
                 files.clone(),
@@ -129,7 +130,6 @@ impl World {
                 Pace::new(store.clone(), clock.clone()),
             ),
             export_queue,
-            datasets,
             validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             opener: Opener::new(store.clone(), objects.clone(), clock.clone()),
             store,
@@ -178,8 +178,11 @@ impl World {
         answer.json()["task"].as_str().unwrap().to_owned()
     }
 
-    /// Makes the versions that were asked for.
-    pub(crate) async fn commit(&self) {
+    /// Makes a version of a task's data set.
+    async fn commit(&self, task: &str) {
+        let path = format!("/api/tasks/{task}/dataset/commits");
+        let answer = self.send(alice(), Method::POST, &path, Some(json!({}))).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
         for request in self.datasets.take_requests() {
             self.committer.hear(&serde_json::to_string(&request).unwrap()).await.unwrap();
         }
@@ -198,6 +201,7 @@ impl World {
         }
     }
 
+    /// Uploads pictures, and makes a version of the data set with them.
     pub(crate) async fn upload(&self, task: &str, n: u32) {
         let files: Vec<_> = lambel_samples::numbered(n, 1).collect();
         let announced: Vec<_> = files
@@ -221,5 +225,6 @@ impl World {
                 .await
                 .unwrap();
         }
+        self.commit(task).await;
     }
 }

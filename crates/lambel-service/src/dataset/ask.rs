@@ -91,7 +91,7 @@ impl Versions {
         let mut entries = log(&*dataset.objects, from, limit as usize + 1).await?;
         let more = entries.len() > limit as usize;
         let next = if more { entries.pop().map(|entry| entry.id.to_string()) } else { None };
-        let commits = entries.iter().map(|entry| view(entry.id, &entry.commit, &names)).collect::<Result<_>>()?;
+        let commits = entries.iter().map(|entry| view(entry.id, &entry.commit, &names)).collect();
         Ok(LogPage { commits, next })
     }
 
@@ -99,7 +99,7 @@ impl Versions {
     pub async fn show(&self, caller: &Caller, task: TaskId, version: &str) -> Result<CommitView> {
         let (dataset, names) = self.open(caller, task).await?;
         let id = find(&dataset, &names, "version", version).await?;
-        view(id, &Commit::read(&*dataset.objects, id).await?, &names)
+        Ok(view(id, &Commit::read(&*dataset.objects, id).await?, &names))
     }
 
     /// A page of what is not the same in two versions.
@@ -203,7 +203,7 @@ impl Versions {
 
     async fn moved(&self, dataset: &Dataset, branch: RefName, new: bool, id: CommitId, commit: &Commit) -> Result<BranchMoved> {
         let names = Names::read(dataset).await?;
-        Ok(BranchMoved { branch: branch.to_string(), new, version: view(id, commit, &names)? })
+        Ok(BranchMoved { branch: branch.to_string(), new, version: view(id, commit, &names) })
     }
 
     /// Gives a version a name for good.
@@ -263,13 +263,13 @@ fn tag_view(tag: &Tag) -> TagView {
 }
 
 /// A version as it is shown, with its names.
-pub fn view(id: CommitId, commit: &Commit, names: &Names) -> Result<CommitView> {
+pub fn view(id: CommitId, commit: &Commit, names: &Names) -> CommitView {
     let Commit { consensus, statistics, .. } = commit;
     let model = |model: &lambel_dataset::ModelVersion| ModelView {
         name: model.name.clone(),
         version: model.version.clone(),
     };
-    Ok(CommitView {
+    CommitView {
         commit: id.to_string(),
         branches: names.branches_of(id),
         tags: names.tags_of(id),
@@ -285,7 +285,7 @@ pub fn view(id: CommitId, commit: &Commit, names: &Names) -> Result<CommitView> 
         models: commit.models.iter().map(model).collect(),
         program: commit.program.clone(),
         statistics: statistics_view(statistics),
-    })
+    }
 }
 
 fn statistics_view(of: &Statistics) -> StatisticsView {
