@@ -23,6 +23,12 @@ BEYOND_THE_DOCUMENT = [
     r"policy: max_labels is \d+ to \d+, not \d+",
     # Which fields go with which rule; said in words, for the reason given for audiences below.
     r"policy: \w+ does not belong to the rule `\w+`",
+    r"policy: release_min_confidence says nothing without release_when",
+    # Looks at what is there.
+    r"(version|from|at|a|b): behind `~` stands .*",
+    r"(version|from|at|a|b): several versions begin with these digits.*",
+    # Blanks at both ends do not count.
+    r"message: 1 to 1000 characters, .*",
     # The sum of lengths.
     r"labels: .*bytes",
     # Said in words: a schema of alternatives would come out as two types in every client that is made from it.

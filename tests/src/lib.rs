@@ -48,6 +48,12 @@ pub struct Cloud {
     pub task_progress_queue_url: String,
     /// The function that measures operators.
     pub skill_estimator_name: String,
+    /// The function that makes versions of data sets.
+    pub dataset_committer_name: String,
+    /// The topic of the moves of data sets' branches.
+    pub dataset_moved_topic_arn: String,
+    /// The function that clients' requests go to.
+    pub task_api_name: String,
     /// The topic of decisions and refusals.
     pub subtask_completed_topic_arn: String,
     /// The topic of the ends of tasks.
@@ -121,6 +127,16 @@ impl Cloud {
     /// The queues, for tests that meddle with them.
     pub async fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&Self::aws().await)
+    }
+
+    /// The topics, for tests that listen.
+    pub async fn sns(&self) -> aws_sdk_sns::Client {
+        aws_sdk_sns::Client::new(&Self::aws().await)
+    }
+
+    /// What the stack is called.
+    pub fn stack(&self) -> Result<&str> {
+        self.task_api_name.strip_suffix("-task-api").context("the stack has a name")
     }
 
     /// The user pool, for tests that meddle with accounts.

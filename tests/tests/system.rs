@@ -18,3 +18,5 @@ mod rights;
 mod rules;
 #[path = "system/trust.rs"]
 mod trust;
+#[path = "system/versions.rs"]
+mod versions;

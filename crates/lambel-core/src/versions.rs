@@ -56,10 +56,17 @@ impl Versions {
             within("commit_every_decisions", decisions, 1, limits::COMMIT_EVERY_DECISIONS)?;
         }
         if let Some(minutes) = fields.commit_every_minutes {
-            within("commit_every_minutes", minutes, limits::COMMIT_EVERY_MINUTES_MIN, limits::COMMIT_EVERY_MINUTES_MAX)?;
+            within(
+                "commit_every_minutes",
+                minutes,
+                limits::COMMIT_EVERY_MINUTES_MIN,
+                limits::COMMIT_EVERY_MINUTES_MAX,
+            )?;
         }
         let min_confidence = match fields.release_min_confidence {
-            Some(share) if !(0.0..=1.0).contains(&share) => return Err(PolicyError::ReleaseConfidence { value: share }),
+            Some(share) if !(0.0..=1.0).contains(&share) => {
+                return Err(PolicyError::ReleaseConfidence { value: share });
+            }
             share => share.map(Confidence::new),
         };
         let release = match fields.release_when {
@@ -103,7 +110,10 @@ mod tests {
         let usual = PolicyFields::default;
         let complete = Some(ReleaseWhen::Complete);
         for (fields, reason) in [
-            (PolicyFields { commit_every_decisions: Some(0), ..usual() }, "commit_every_decisions is 1 to 100000000, not 0"),
+            (
+                PolicyFields { commit_every_decisions: Some(0), ..usual() },
+                "commit_every_decisions is 1 to 100000000, not 0",
+            ),
             (PolicyFields { commit_every_minutes: Some(4), ..usual() }, "commit_every_minutes is 5 to 44640, not 4"),
             (
                 PolicyFields { release_when: complete, release_min_confidence: Some(1.1), ..usual() },

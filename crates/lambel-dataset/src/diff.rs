@@ -2,7 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use futures::{StreamExt, TryStreamExt, future::{ready, try_join}, stream, stream::BoxStream};
+use futures::{
+    StreamExt, TryStreamExt,
+    future::{ready, try_join},
+    stream,
+    stream::BoxStream,
+};
 use lambel_core::ImageId;
 use serde::Serialize;
 
@@ -115,9 +120,8 @@ pub fn diff_after<'a>(
     stream::once(async move {
         let (mut lefts, mut rights) = differing(objects, a, b).await?;
         // Of ranges that begin at or before the image only the one that it lies in has more behind it.
-        let is_ahead = |chunk: &ChunkEntry| {
-            after.is_none_or(|after| chunk.range.first() > after || chunk.range.contains(&after))
-        };
+        let is_ahead =
+            |chunk: &ChunkEntry| after.is_none_or(|after| chunk.range.first() > after || chunk.range.contains(&after));
         lefts.retain(is_ahead);
         rights.retain(is_ahead);
         let left = Side::new(chunk_rows(objects, lefts).boxed());

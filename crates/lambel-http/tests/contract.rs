@@ -85,7 +85,12 @@ async fn nothing_under_api_answers_without_a_caller() {
     let image = ImageId::MIN;
     let document = serde_json::to_value(lambel_http::openapi()).unwrap();
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{task}", id).replace("{image}", &image.to_string()).replace("{operator}", "op-1").replace("{version}", "live").replace("{export}", &"0".repeat(32));
+        let path = path
+            .replace("{task}", id)
+            .replace("{image}", &image.to_string())
+            .replace("{operator}", "op-1")
+            .replace("{version}", "live")
+            .replace("{export}", &"0".repeat(32));
         for method in methods.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let answer = world.send(None, method.clone(), &path, None).await;
@@ -354,4 +359,71 @@ async fn the_open_pages() {
     let problem = world.send(None, Method::GET, "/problems/task-not-found", None).await;
     assert_eq!(problem.status, StatusCode::OK);
     assert_eq!(world.send(None, Method::GET, "/problems/none", None).await.problem(), "route-not-found");
+}
+
+#[tokio::test]
+async fn a_version_is_asked_for_and_shown() {
+    let world = World::new();
+    let task = world.task().await;
+    world.upload(&task, 2).await;
+    let at = |rest: &str| format!("/api/tasks/{task}/dataset/{rest}");
+    let get = async |rest: &str| world.send(alice(), Method::GET, &at(rest), None).await;
+    let refs = get("refs").await.json();
+    assert_eq!(refs["branches"][0]["branch"], "live");
+    assert_eq!(refs["answered"]["commit"], refs["branches"][0]["commit"]);
+    let shown = get("commits/live~0").await.json();
+    assert_eq!((&shown["commit"], &shown["statistics"]["images"]), (&refs["branches"][0]["commit"], &json!(2)));
+    assert_eq!(get("log").await.json()["commits"], json!([shown]));
+    let body = json!({"version": "live"});
+    let released = world.send(alice(), Method::POST, &at("release"), Some(body)).await;
+    assert_eq!((released.status, &released.json()["new"]), (StatusCode::OK, &json!(true)));
+    let image = world.send(admin(), Method::GET, &format!("/api/tasks/{task}/images"), None).await.json();
+    let blame = get(&format!("blame?image={}", image["images"][0]["image"].as_str().unwrap())).await;
+    assert_eq!(blame.json()["status"], "unlabelled");
+    assert_eq!(get("diff?a=live&b=released").await.json()["changes"], json!([]));
+}
+
+#[tokio::test]
+async fn versions_that_cannot_be_are_refused() {
+    let world = World::new();
+    let task = world.task().await;
+    world.upload(&task, 1).await;
+    let at = |rest: &str| format!("/api/tasks/{task}/dataset/{rest}");
+    let long = "a".repeat(2_000);
+    let versions =
+        ["main", "%00", "%2e%2e", "live~", "live~-1", "live~1001", "live~1", "0000", "%ff", "LIVE", "~", &long];
+    for version in versions {
+        for path in [format!("commits/{version}"), format!("log?from={version}"), format!("diff?a=live&b={version}")] {
+            let answer = world.send(alice(), Method::GET, &at(&path), None).await;
+            assert!([400, 404, 422].contains(&answer.status.as_u16()), "{path:.60}: {}", answer.text);
+            answer.problem();
+        }
+    }
+    for (path, status) in [
+        ("diff", 400),
+        ("diff?a=live&b=live&limit=1001", 422),
+        ("diff?a=live&b=live&cursor=x", 422),
+        ("log?limit=101", 422),
+        ("blame", 400),
+        ("blame?image=nobody.png", 404),
+        ("blame?image=..%2F..", 404),
+    ] {
+        let answer = world.send(alice(), Method::GET, &at(path), None).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.text);
+        answer.problem();
+    }
+    for (path, body, status, says) in [
+        ("commits", json!({"message": ""}), 422, "message"),
+        ("commits", json!({"message": "a\u{0}b"}), 422, "message"),
+        ("commits", json!({"message": long}), 422, "message"),
+        ("rollback", json!({"version": "live", "branch": "main"}), 422, "branch"),
+        ("rollback", json!({"version": "nothing"}), 404, "nothing"),
+        ("release", json!({}), 400, "version"),
+        ("tags", json!({"tag": "a b"}), 422, "tag"),
+        ("tags", json!({"tag": "released"}), 409, "branch"),
+    ] {
+        let answer = world.send(alice(), Method::POST, &at(path), Some(body.clone())).await;
+        assert_eq!(answer.status.as_u16(), status, "{path} {body:.60}: {}", answer.text);
+        assert!(answer.json()["detail"].as_str().unwrap().contains(says), "{}", answer.text);
+    }
 }

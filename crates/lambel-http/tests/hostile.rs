@@ -51,7 +51,6 @@ fn bodies(task: &str) -> Vec<Good> {
                 "policy": {
                     "rule": "majority", "quorum": 2, "max_labels": 5, "max_abstentions": 3, "lease_seconds": 60,
                     "commit_every_decisions": 10, "commit_every_minutes": 60, "release_when": "complete",
-                    "release_min_confidence": 0.5,
                 },
                 "audience": {"everyone": false, "operators": ["anna"], "teams": ["birds"]},
             }),
@@ -89,12 +88,7 @@ fn bodies(task: &str) -> Vec<Good> {
             json!({"version": "live", "branch": "live", "message": "back"}),
         ),
         good(alice(), Method::POST, "/api/tasks/{task}/dataset/tags", json!({"tag": "v1", "version": "live"})),
-        good(
-            alice(),
-            Method::POST,
-            "/api/tasks/{task}/dataset/release",
-            json!({"version": "live", "message": "good"}),
-        ),
+        good(alice(), Method::POST, "/api/tasks/{task}/dataset/release", json!({"version": "live", "message": "good"})),
         good(
             alice(),
             Method::POST,
@@ -458,7 +452,8 @@ async fn parameters_that_no_page_has_are_refused() {
         "cursor=18446744073709551616",
         &long,
     ];
-    let of_task = ["images", "results", "audit"].map(|what| (alice(), format!("/api/tasks/{task}/{what}")));
+    let of_task =
+        ["images", "results", "audit", "dataset/log"].map(|what| (alice(), format!("/api/tasks/{task}/{what}")));
     let of_all = [(alice(), "/api/tasks".to_owned()), (admin(), "/api/operators/op-1/audit".to_owned())];
     for (caller, path) in of_task.into_iter().chain(of_all) {
         for query in queries {

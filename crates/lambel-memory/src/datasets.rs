@@ -48,7 +48,11 @@ impl MemoryDatasets {
                 let before = lock(&self.told).insert((task, branch.to_string()), last.seq).unwrap_or(0);
                 let moves = refs.moves(&branch, None, usize::MAX).await.unwrap_or_default();
                 let new = moves.into_iter().filter(|entry| entry.seq > before).rev();
-                changes.extend(new.map(|moved| Change::Branch { task, branch: branch.clone(), moved: Box::new(moved) }));
+                changes.extend(new.map(|moved| Change::Branch {
+                    task,
+                    branch: branch.clone(),
+                    moved: Box::new(moved),
+                }));
             }
         }
         changes

@@ -190,8 +190,12 @@ fn place(replies: &Replies) -> usize {
 impl Kit {
     /// With this quorum, this many labels at most before a tie is a dispute, and this many abstentions.
     pub fn new(quorum: u32, max_labels: u32, max_abstentions: u32) -> Result<Self, Box<dyn std::error::Error>> {
-        let policy =
-            Policy { rule: Rule::Majority(Majority { quorum, max_labels }), max_abstentions, lease_seconds: 1, versions: Default::default() };
+        let policy = Policy {
+            rule: Rule::Majority(Majority { quorum, max_labels }),
+            max_abstentions,
+            lease_seconds: 1,
+            versions: Default::default(),
+        };
         let task = Task {
             id: "019aa5a0-5c1e-7e3b-9d7c-1f7d3b0c2a11".parse::<TaskId>()?,
             owner: "client".parse::<ClientId>()?,

@@ -172,7 +172,9 @@ fn job(args: &Args, lambel: &Lambel, data: &Data, home: &Path, deployment: &Depl
     let truth = Table::read(&data.file("truth.csv"), ["item", "truth"])?;
     let votes = Table::read(&votes, ["item", "annotator", "label"])?;
     let recount = recount(&rows, &truth, &votes, &replay)?;
+    let version = step("waiting for the version of the data set", || version(lambel, &id))?;
     Ok(Report {
+        version,
         policy: task["policy"].clone(),
         task: id,
         progress: complete["progress"].clone(),
@@ -185,6 +187,15 @@ fn job(args: &Args, lambel: &Lambel, data: &Data, home: &Path, deployment: &Depl
         seconds_labelling: labelled.as_secs_f64(),
         seconds_in_all: begin.elapsed().as_secs_f64(),
         results: out,
+    })
+}
+
+/// The version of the data set that the end of the task has brought about.
+fn version(lambel: &Lambel, task: &str) -> Result<String> {
+    wait("the data set has a version", || {
+        let refs = lambel.one(&["dataset", "refs", "--task", task])?;
+        let live = refs["branches"].as_array().into_iter().flatten().find(|branch| branch["branch"] == "live");
+        Ok(live.and_then(|branch| branch["commit"].as_str()).map(str::to_owned))
     })
 }
 

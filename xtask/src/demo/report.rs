@@ -22,6 +22,8 @@ pub(super) struct Report {
     /// What `lambel replay` said.
     pub(super) replay: Value,
     pub(super) recount: Recount,
+    /// The version of the data set: the id of the commit.
+    pub(super) version: String,
     pub(super) seconds_upload: f64,
     /// From the last byte uploaded until every good picture was in the pool.
     pub(super) seconds_upload_to_open: f64,
@@ -71,6 +73,7 @@ impl Report {
         row("last upload to all open", format!("{:.1} s", self.seconds_upload_to_open));
         row("labelling to complete", format!("{:.1} s", self.seconds_labelling));
         row("in all", format!("{:.1} s", self.seconds_in_all));
+        row("data set", format!("version {}", self.version.chars().take(12).collect::<String>()));
         row("results", self.results.display().to_string());
     }
 

@@ -31,8 +31,8 @@ use lambel_service::ports::{
 };
 
 use client::Client;
-pub(crate) use refs::DynamoRefs;
 pub use client::{Meter, Usage};
+pub(crate) use refs::DynamoRefs;
 
 use crate::settings::Aws;
 

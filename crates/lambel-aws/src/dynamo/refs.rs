@@ -118,14 +118,8 @@ impl Refs for DynamoRefs {
                 return Ok(Moved::Lost { stands });
             }
             let seq = last.as_ref().map_or(0, |last| last.seq);
-            let entry = RefMove {
-                seq: seq + 1,
-                from,
-                to,
-                by: reason.by.clone(),
-                at: reason.at,
-                why: reason.why.clone(),
-            };
+            let entry =
+                RefMove { seq: seq + 1, from, to, by: reason.by.clone(), at: reason.at, why: reason.why.clone() };
             let condition = if last.is_some() { If::Seq(seq) } else { If::New };
             let table = &self.store.tasks;
             let transacted = self.store.client.transact(|| {

@@ -66,7 +66,8 @@ async fn verify(context: &Context, args: VerifyArgs) -> Outcome {
 
 fn describe(checked: &Checked) -> String {
     let versions = &checked.versions;
-    let problems = versions.problems.iter().map(|problem| printable(&format!("{}: {}", problem.object, problem.problem)));
+    let problems =
+        versions.problems.iter().map(|problem| printable(&format!("{}: {}", problem.object, problem.problem)));
     let differ = checked.disagreements.iter().map(|one| {
         let why = if checked.in_motion { "the task goes on" } else { "a rollback does that, or something is wrong" };
         format!("{}: {} where `live` stands, {} in the tables ({why})", one.what, one.version, one.tables)
@@ -92,6 +93,9 @@ async fn gc(context: &Context, args: GcArgs) -> Outcome {
             (true, false) => format!("removed {what}"),
             (false, false) => format!("{what} could be removed; --apply does it"),
         };
-        format!("{done}; {} are needed, {} more are younger than {} hours", garbage.reached, garbage.young, args.grace_hours)
+        format!(
+            "{done}; {} are needed, {} more are younger than {} hours",
+            garbage.reached, garbage.young, args.grace_hours
+        )
     })
 }

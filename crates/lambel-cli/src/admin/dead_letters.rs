@@ -81,14 +81,8 @@ pub(crate) enum Queue {
 }
 
 impl Queue {
-    const ALL: [Self; 6] = [
-        Self::Uploads,
-        Self::NewSubtasks,
-        Self::TaskProgress,
-        Self::Commits,
-        Self::SubtasksStream,
-        Self::TasksStream,
-    ];
+    const ALL: [Self; 6] =
+        [Self::Uploads, Self::NewSubtasks, Self::TaskProgress, Self::Commits, Self::SubtasksStream, Self::TasksStream];
 
     fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())

@@ -29,8 +29,7 @@ use crate::{
     results::Pages,
 };
 
-pub(super) const INTERRUPTED: &str =
-    "interrupted; in a folder the branch stands where it stood, and what was written is used by the next commit or is \
+pub(super) const INTERRUPTED: &str = "interrupted; in a folder the branch stands where it stood, and what was written is used by the next commit or is \
      for `gc`. A version that the service was asked for is made all the same";
 
 /// The message of a commit where none is given. It has no time in it, so that equal content has an equal id.

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use lambel_client::Client;
 use lambel_core::{
     TaskId,
-    api::dataset::{
-        BlameQuery, CommitFields, DiffQuery, LogQuery, ReleaseFields, RollbackFields, TagFields,
-    },
+    api::dataset::{BlameQuery, CommitFields, DiffQuery, LogQuery, ReleaseFields, RollbackFields, TagFields},
 };
 use lambel_dataset::{Change, DiffSummary};
 use serde_json::{Map, Value, json};

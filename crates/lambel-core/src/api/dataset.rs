@@ -291,6 +291,7 @@ pub struct RollbackFields {
     pub version: String,
     /// The branch that gets a version with these rows: `live`, by default, or `released`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(live|released)$")]
     pub branch: Option<String>,
     /// Why, up to 1,000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -315,6 +316,7 @@ pub struct ReleaseFields {
 #[serde(deny_unknown_fields)]
 pub struct TagFields {
     /// The name: 1 to 100 characters out of `A-Z a-z 0-9 . _ -`, the first a letter or a digit.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     pub tag: String,
     /// The version that it stands for from now on; `live` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,7 +13,7 @@ use lambel_core::{
 };
 use lambel_dataset::{
     Change, Commit, CommitId, Dataset, RefName, Row, Statistics, blame, diff_after, log,
-    store::{Moved, RefMove, Reason, Tag, Tagged},
+    store::{Moved, Reason, RefMove, Tag, Tagged},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -105,7 +105,8 @@ impl Versions {
     /// A page of what is not the same in two versions.
     pub async fn diff(&self, caller: &Caller, task: TaskId, query: &DiffQuery) -> Result<DiffPage> {
         let limit = page_limit(query.limit)?;
-        let parse = |text: &String| text.parse::<ImageId>().map_err(|_| Error::invalid("cursor", "this is not a cursor"));
+        let parse =
+            |text: &String| text.parse::<ImageId>().map_err(|_| Error::invalid("cursor", "this is not a cursor"));
         let after = query.cursor.as_ref().map(parse).transpose()?;
         let (dataset, names) = self.open(caller, task).await?;
         let objects = &*dataset.objects;
@@ -201,7 +202,14 @@ impl Versions {
         }
     }
 
-    async fn moved(&self, dataset: &Dataset, branch: RefName, new: bool, id: CommitId, commit: &Commit) -> Result<BranchMoved> {
+    async fn moved(
+        &self,
+        dataset: &Dataset,
+        branch: RefName,
+        new: bool,
+        id: CommitId,
+        commit: &Commit,
+    ) -> Result<BranchMoved> {
         let names = Names::read(dataset).await?;
         Ok(BranchMoved { branch: branch.to_string(), new, version: view(id, commit, &names) })
     }
@@ -233,7 +241,8 @@ fn message(said: Option<&str>, otherwise: &str) -> Result<String> {
     let text = said.map_or(otherwise, str::trim);
     let control = |c: char| c.is_control() && c != '\n';
     if text.is_empty() || text.chars().count() > limits::COMMIT_MESSAGE_CHARS || text.chars().any(control) {
-        let detail = format!("1 to {} characters, line ends but no other control characters", limits::COMMIT_MESSAGE_CHARS);
+        let detail =
+            format!("1 to {} characters, line ends but no other control characters", limits::COMMIT_MESSAGE_CHARS);
         return Err(Error::invalid("message", detail));
     }
     Ok(text.to_owned())
@@ -265,10 +274,8 @@ fn tag_view(tag: &Tag) -> TagView {
 /// A version as it is shown, with its names.
 pub fn view(id: CommitId, commit: &Commit, names: &Names) -> CommitView {
     let Commit { consensus, statistics, .. } = commit;
-    let model = |model: &lambel_dataset::ModelVersion| ModelView {
-        name: model.name.clone(),
-        version: model.version.clone(),
-    };
+    let model =
+        |model: &lambel_dataset::ModelVersion| ModelView { name: model.name.clone(), version: model.version.clone() };
     CommitView {
         commit: id.to_string(),
         branches: names.branches_of(id),

@@ -177,7 +177,9 @@ impl Committer {
                     let mean = seen.lock().unwrap_or_else(PoisonError::into_inner).mean_confidence();
                     return Ok(((*task).clone(), committed, mean));
                 }
-                Err(DatasetError::Moved { .. }) => tracing::info!(task = %id, "version made again: somebody was faster"),
+                Err(DatasetError::Moved { .. }) => {
+                    tracing::info!(task = %id, "version made again: somebody was faster")
+                }
                 Err(error) => return Err(error.into()),
             }
         }

@@ -18,8 +18,8 @@ mod schedule;
 
 pub use ask::{Versions, view};
 pub use check::{Checked, Checker, Disagreement, LEAST_GRACE};
-pub use commit::{Committer, consensus, policy_of};
 pub(crate) use commit::task_of;
+pub use commit::{Committer, consensus, policy_of};
 pub use name::{Names, find};
 pub use rows::{Place, rows};
 

@@ -34,8 +34,8 @@ pub struct Names {
 impl Names {
     /// Reads them.
     pub async fn read(dataset: &Dataset) -> Result<Self> {
-        let (branches, tags) = futures::try_join!(dataset.refs.branches(), dataset.refs.tags())
-            .map_err(StoreError::from)?;
+        let (branches, tags) =
+            futures::try_join!(dataset.refs.branches(), dataset.refs.tags()).map_err(StoreError::from)?;
         Ok(Self { branches, tags })
     }
 

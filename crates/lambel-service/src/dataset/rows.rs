@@ -8,9 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures::{Stream, StreamExt, TryStreamExt, future::try_join, stream};
 use lambel_core::{
     AnnouncedFile, FileName, ImageId, Label, OperatorId, Subtask, SubtaskState, Task, TaskId, Vote,
-    consensus::Confidence,
-    ring::next_place,
-    subtask::Answer,
+    consensus::Confidence, ring::next_place, subtask::Answer,
 };
 use lambel_dataset::{
     Error,

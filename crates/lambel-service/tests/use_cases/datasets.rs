@@ -177,7 +177,10 @@ async fn before_the_end_nobody_sees_a_vote() {
     let answered = refs.answered.unwrap();
     assert!(answered.new && answered.asked_at == asked.asked_at);
     let shown = world.versions.show(&client("alice"), task, &answered.commit[..8]).await.unwrap();
-    assert_eq!((shown.branches, shown.author.id.as_str(), shown.message.as_str()), (vec!["live".into()], "alice", "on demand"));
+    assert_eq!(
+        (shown.branches, shown.author.id.as_str(), shown.message.as_str()),
+        (vec!["live".into()], "alice", "on demand")
+    );
     assert_eq!((shown.statistics.unlabelled, shown.statistics.votes), (2, 0));
 }
 
@@ -291,11 +294,17 @@ async fn versions_are_listed_compared_traced_and_taken_back() {
 
     let back = RollbackFields { version: "live~1".to_owned(), branch: None, message: None };
     let moved = world.versions.rollback(&alice, task, &back).await.unwrap();
-    assert!(moved.new && moved.version.statistics.complete == 2 && moved.version.parents == [log.commits[0].commit.clone()]);
+    assert!(
+        moved.new && moved.version.statistics.complete == 2 && moved.version.parents == [log.commits[0].commit.clone()]
+    );
     let released = ReleaseFields { version: "live".to_owned(), message: None };
     assert_eq!(world.versions.release(&alice, task, &released).await.unwrap().version.branches, ["live", "released"]);
     ask(&world, task).await;
-    assert_eq!(world.versions.show(&alice, task, "live").await.unwrap().statistics.complete, 6, "live follows the labels");
+    assert_eq!(
+        world.versions.show(&alice, task, "live").await.unwrap().statistics.complete,
+        6,
+        "live follows the labels"
+    );
     assert_eq!(world.versions.show(&alice, task, "released").await.unwrap().statistics.complete, 2);
 
     let tag = |tag: &str, version: &str| TagFields { tag: tag.to_owned(), version: Some(version.to_owned()) };
