@@ -3,7 +3,7 @@
 //! | pk | sk | attributes |
 //! |---|---|---|
 //! | `EXPORTS#{task}` | `{export}` | `run`, `state`, `counted`, `written`, `rows_done`, `moved`, `rev`; `body`: all there is to know, as JSON; `v` |
-//! | `PIECES#{task}#{export}` | `{run}#{counted or written}#{piece}` | `body`: what has come of a piece, as JSON; `v` |
+//! | `EXPORTS#{task}#{export}` | `{run}#{counted or written}#{piece}` | `body`: what has come of a piece, as JSON; `v` |
 //!
 //! What a piece changes in the record are attributes of their own, and stand for what `body` says of them.
 
@@ -40,7 +40,7 @@ fn record(task: TaskId, id: ExportId) -> Key {
 }
 
 fn notes_partition(export: &Export) -> String {
-    format!("PIECES#{}#{}", export.task, export.id)
+    format!("EXPORTS#{}#{}", export.task, export.id)
 }
 
 /// How the sort keys of the notes of a run begin.
