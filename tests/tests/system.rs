@@ -4,6 +4,8 @@
 mod cli;
 #[path = "system/dataset.rs"]
 mod dataset;
+#[path = "system/exports.rs"]
+mod exports;
 #[path = "system/hostile.rs"]
 mod hostile;
 #[path = "system/identity.rs"]
