@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use lambel_aws::{events, inbox};
-use lambel_core::event::{CloudEvent, NewSubtasks, SubtaskEnded};
+use lambel_core::event::{CloudEvent, CommitRequest, NewSubtasks, SubtaskEnded, TaskChanged};
 use lambel_service::{ports::ExportStep, publish::Change};
 use serde::de::DeserializeOwned;
 
@@ -49,6 +49,22 @@ fn exports() {
         let step: ExportStep = serde_json::from_str(&body).expect("a step");
         assert_eq!(serde_json::to_value(&step).ok(), serde_json::from_str(&body).ok(), "and nothing else");
     }
+}
+
+#[test]
+fn commits() {
+    let bodies = bodies("sqs-commits.json");
+    let ended: CloudEvent<TaskChanged> = serde_json::from_str(&bodies[0]).expect("an event");
+    assert_eq!(serde_json::to_value(&ended).ok(), serde_json::from_str(&bodies[0]).ok(), "and nothing else");
+    let request: CommitRequest = serde_json::from_str(&bodies[1]).expect("a request");
+    assert_eq!(serde_json::to_value(&request).ok(), serde_json::from_str(&bodies[1]).ok(), "and nothing else");
+}
+
+#[test]
+fn moves_of_branches() {
+    let changes = events::changes(sample("stream-refs.json")).expect("changes");
+    let [Change::Branch { branch, moved, .. }] = &changes[..] else { panic!("one move: {changes:?}") };
+    assert_eq!((branch.as_str(), moved.seq, moved.from), ("live", 1, None));
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn name(text: &str) -> RefName {
 }
 
 async fn a_branch_moves_only_from_where_it_stands(refs: &dyn Refs) {
-    let branch = name("live");
+    let branch = name("first");
     assert_eq!(refs.branch(&branch).await.expect("branch"), None);
     let lost = refs.advance(&branch, Some(commit(9)), commit(1), &reason(1)).await.expect("advance");
     assert_eq!(lost, Moved::Lost { stands: None });
@@ -129,7 +129,7 @@ async fn a_branch_moves_only_from_where_it_stands(refs: &dyn Refs) {
     refs.advance(&name("another"), None, commit(7), &reason(3)).await.expect("advance");
     let branches = refs.branches().await.expect("branches");
     let stand: Vec<_> = branches.iter().map(|(name, last)| (name.as_str(), last.to)).collect();
-    assert_eq!(stand, [("another", commit(7)), ("live", commit(2))]);
+    assert_eq!(stand, [("another", commit(7)), ("first", commit(2))]);
 }
 
 async fn of_many_moves_one_is_done(refs: &dyn Refs) {

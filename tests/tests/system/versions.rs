@@ -23,6 +23,13 @@ impl Ear {
         let ask = sqs.get_queue_attributes().queue_url(&queue).attribute_names("QueueArn".into()).send().await?;
         let arn = ask.attributes().and_then(|all| all.values().next()).context("its ARN")?;
         let subscribe = cloud.sns().await.subscribe().topic_arn(&cloud.dataset_moved_topic_arn).protocol("sqs");
+        // The topic has to be let in.
+        let policy = json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+            "Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": cloud.dataset_moved_topic_arn}},
+        }]});
+        let name = aws_sdk_sqs::types::QueueAttributeName::Policy;
+        sqs.set_queue_attributes().queue_url(&queue).attributes(name, policy.to_string()).send().await?;
         let filter = json!({"task": [task]}).to_string();
         let subscribe = subscribe.attributes("RawMessageDelivery", "true").attributes("FilterPolicy", filter);
         subscribe.endpoint(arn).send().await?;
