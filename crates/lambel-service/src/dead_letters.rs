@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     error::Result,
-    ports::{ObjectKey, SharedObjects, SharedStore},
+    ports::{ExportStep, ObjectKey, SharedObjects, SharedStore},
 };
 
 /// What is to be expected of sending a message again.
@@ -100,6 +100,18 @@ impl DeadLetters {
         Ok(match self.store.task(task).await? {
             Some(_) => Prospect::Worthwhile(format!("a version of what task {task} has is made")),
             None => Prospect::Spent(format!("there is no task {task}")),
+        })
+    }
+
+    /// Of a step of an export. Of one that is over nothing is left to do, and nothing is done.
+    pub async fn exports(&self, body: &str) -> Result<Prospect> {
+        let step: ExportStep = match serde_json::from_str(body) {
+            Ok(step) => step,
+            Err(error) => return Ok(Prospect::Unreadable(error.to_string())),
+        };
+        Ok(match self.store.task(step.task).await? {
+            Some(_) => Prospect::Worthwhile(format!("export {} goes on, if it still waits for this", step.export)),
+            None => Prospect::Spent(format!("there is no task {}", step.task)),
         })
     }
 

@@ -74,6 +74,8 @@ pub(crate) enum Queue {
     TaskProgress,
     /// Versions of data sets that dataset-committer gave up on
     Commits,
+    /// Pieces of exports that dataset-exporter gave up on
+    Exports,
     /// Decisions that event-publisher could not announce
     SubtasksStream,
     /// Ends of tasks that event-publisher could not announce
@@ -81,8 +83,15 @@ pub(crate) enum Queue {
 }
 
 impl Queue {
-    const ALL: [Self; 6] =
-        [Self::Uploads, Self::NewSubtasks, Self::TaskProgress, Self::Commits, Self::SubtasksStream, Self::TasksStream];
+    const ALL: [Self; 7] = [
+        Self::Uploads,
+        Self::NewSubtasks,
+        Self::TaskProgress,
+        Self::Commits,
+        Self::Exports,
+        Self::SubtasksStream,
+        Self::TasksStream,
+    ];
 
     fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
@@ -94,6 +103,7 @@ impl Queue {
             Self::NewSubtasks => "images are `preparing`, and nobody can claim them",
             Self::TaskProgress => "nothing is stuck: the next decision or the sweep looks at the task",
             Self::Commits => "data sets lack a version; labels and votes are right",
+            Self::Exports => "exports do not get on; nothing else is touched",
             Self::SubtasksStream => "subscribers were not told of decisions; the records are right",
             Self::TasksStream => "subscribers were not told of the end of tasks; the records are right",
         }
@@ -105,6 +115,7 @@ impl Queue {
             Self::NewSubtasks => stack.dead_letters("NewSubtasksDeadLettersUrl", Some("NewSubtasksQueueUrl")),
             Self::TaskProgress => stack.dead_letters("TaskProgressDeadLettersUrl", Some("TaskProgressQueueUrl")),
             Self::Commits => stack.dead_letters("CommitsDeadLettersUrl", Some("CommitsQueueUrl")),
+            Self::Exports => stack.dead_letters("ExportsDeadLettersUrl", Some("ExportsQueueUrl")),
             Self::SubtasksStream => stack.dead_letters("SubtasksStreamDeadLettersUrl", None),
             Self::TasksStream => stack.dead_letters("TasksStreamDeadLettersUrl", None),
         }
@@ -120,6 +131,7 @@ impl Queue {
             Self::NewSubtasks => dead.new_subtasks(&letter.body).await,
             Self::TaskProgress => dead.task_progress(&letter.body).await,
             Self::Commits => dead.commits(&letter.body).await,
+            Self::Exports => dead.exports(&letter.body).await,
             Self::SubtasksStream | Self::TasksStream => {
                 Ok(Prospect::Worthwhile("its records can be published again".to_owned()))
             }
