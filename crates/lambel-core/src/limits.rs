@@ -73,9 +73,11 @@ pub const COMMIT_MESSAGE_CHARS: usize = 1_000;
 pub const VERSIONS_PER_PAGE: u32 = 100;
 /// Moves of the branches of one data set among which a version is looked for.
 pub const VERSIONS_KNOWN: usize = 20_000;
-/// Images of a version that can be exported in the cloud. The last step reads a file as a whole to compute its SHA-256:
-/// of ten million images that is some minutes.
+/// Images of a version that can be exported in the cloud. The last step reads a file as a whole to compute its SHA-256,
+/// which takes minutes for so many.
 pub const IMAGES_PER_EXPORT: u64 = 10_000_000;
+/// Bytes of an exported file that is joined of pieces, for the same reason. Parquet is not joined.
+pub const BYTES_PER_EXPORT: u64 = 20_000_000_000;
 /// Exports of one task that are on their way at the same time.
 pub const EXPORTS_AT_ONCE: usize = 10;
 /// Exports of one task in all: of different versions, formats and options.

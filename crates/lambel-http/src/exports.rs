@@ -45,7 +45,7 @@ async fn export(
     get, path = "/api/tasks/{task}/dataset/exports", tag = "data sets",
     params(("task" = TaskId, Path, description = "The task")),
     responses(
-        (status = 200, description = "The exports, the latest first, without addresses", body = ExportList),
+        (status = 200, description = "The exports, the latest first, without their files", body = ExportList),
         OfTask,
     )
 )]

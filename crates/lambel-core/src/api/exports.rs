@@ -130,7 +130,7 @@ pub struct ExportOptions {
 pub struct CreateExport {
     /// Which version of the data set: a branch, a tag, or the id of a commit; `live` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 200, example = "live")]
+    #[schema(example = "live")]
     pub version: Option<String>,
     /// In which format.
     pub format: ExportFormat,
@@ -168,7 +168,7 @@ pub struct ExportFile {
     /// The SHA-256 of its bytes.
     #[schema(pattern = "^[0-9a-f]{64}$")]
     pub sha256: String,
-    /// Where to get it, for 15 minutes. Look at the export again for another address. Not in lists.
+    /// Where to get it, for 15 minutes. Look at the export again for another address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
@@ -210,7 +210,7 @@ pub struct ExportView {
     /// Why it has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Its files, if it is complete.
+    /// Its files, if it is complete. Not in lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<ExportFile>,
 }

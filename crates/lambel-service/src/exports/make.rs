@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use lambel_core::api::exports::{ExportFile, ExportState};
+use lambel_core::{
+    api::exports::{ExportFile, ExportState},
+    limits,
+};
 use lambel_dataset::{
     Error as DatasetError,
     export::{ExportError, Exporting, Numbers, Output, PieceSize},
@@ -172,6 +175,10 @@ impl Exporter {
         if notes.iter().any(|note| note.is_written() && note.piece() == place) {
             return self.go_on(&export, |export| export.written).await;
         }
+        // Nobody sends for it before all are counted; numbers that are missing would give wrong ones.
+        if export.missing(&notes).iter().any(|work| matches!(work, Work::Count(_))) {
+            return Err(StoreError::Busy("not all pieces are counted".to_owned()).into());
+        }
         let before: Numbers = notes
             .iter()
             .map(|note| match note {
@@ -256,12 +263,17 @@ impl Exporter {
                 parts.push((export.segment_key(u32::try_from(pass).unwrap_or(u32::MAX), *piece), segment));
             }
         }
+        let bytes: u64 = parts.iter().map(|(_, segment)| segment.bytes).sum();
+        if bytes > limits::BYTES_PER_EXPORT {
+            let most = limits::BYTES_PER_EXPORT;
+            let advice = "leave images out by the options, or take Parquet, which is several files";
+            return Err(Trouble::Lasting(format!("the file would have {bytes} bytes, {most} is the most; {advice}")));
+        }
         let name = export.file_name(0);
         let to = export.file_key(name.clone());
         let lengths: Vec<_> = parts.iter().map(|(key, segment)| (key.clone(), segment.bytes)).collect();
         let joined = async { self.files.join(&lengths, &to, format.media_type()).await.map_err(Trouble::from) };
         let ((), sha256) = futures::future::try_join(joined, self.sha256_of(&parts)).await?;
-        let bytes = parts.iter().map(|(_, segment)| segment.bytes).sum();
         let images = written.iter().map(|(_, images, _)| images).sum();
         Ok(ExportFile { name, bytes, images, sha256, url: None })
     }

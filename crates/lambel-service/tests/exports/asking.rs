@@ -43,7 +43,7 @@ async fn the_same_asked_twice_is_the_same_export() {
     assert_eq!(ids.len(), 4);
     let listed = world.exports.list(&alice(), world.task).await.unwrap().exports;
     assert_eq!(listed.len(), 4);
-    assert!(listed.iter().all(|export| export.files.iter().all(|file| file.url.is_none())));
+    assert!(listed.iter().all(|export| export.files.is_empty()), "a list has no files");
 }
 
 #[tokio::test]
