@@ -255,3 +255,145 @@ impl Fetching {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use lambel_client::TokenSource;
+    use lambel_core::{
+        Actor, ImageId, Timestamp,
+        api::exports::{ExportFormat, ExportId, ExportOptions},
+    };
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::output::Output;
+
+    /// What a storage does with one request after the other: it cuts what it says at so many bytes.
+    async fn storage(content: Vec<u8>, cuts: Vec<usize>) -> (String, Arc<Mutex<Vec<usize>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let from_where = asked.clone();
+        tokio::spawn(async move {
+            for cut in cuts {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 8_192];
+                let read = stream.read(&mut request).await.unwrap();
+                let request = String::from_utf8_lossy(&request[..read]).to_lowercase();
+                let range = request.lines().find_map(|line| line.strip_prefix("range: bytes="));
+                let from: usize = range.map_or(0, |range| range.trim_end_matches('-').parse().unwrap());
+                from_where.lock().unwrap().push(from);
+                let status = if from > 0 { 206 } else { 200 };
+                let rest = &content[from..];
+                let head =
+                    format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", rest.len());
+                stream.write_all(head.as_bytes()).await.unwrap();
+                stream.write_all(&rest[..cut.min(rest.len())]).await.unwrap();
+            }
+        });
+        (address, asked)
+    }
+
+    fn file(content: &[u8], address: &str) -> ExportFile {
+        ExportFile {
+            name: "rows.csv".to_owned(),
+            bytes: content.len() as u64,
+            images: 1,
+            sha256: ImageId::of(content).to_string(),
+            url: Some(format!("{address}/rows.csv")),
+        }
+    }
+
+    fn fetching(address: &str, files: Vec<ExportFile>) -> Fetching {
+        let export = ExportView {
+            export: ExportId::from_bytes([7; 16]),
+            task: TaskId::random(),
+            commit: String::new(),
+            format: ExportFormat::Csv,
+            options: ExportOptions::default(),
+            state: ExportState::Complete,
+            rows: 1,
+            rows_done: 1,
+            pieces: 1,
+            pieces_done: 1,
+            requested_at: Timestamp::default(),
+            requested_by: Actor::lambel(),
+            ended_at: None,
+            expires_at: None,
+            reason: None,
+            files,
+        };
+        let client = Client::new(address, TokenSource::none()).unwrap();
+        Fetching { client, export, progress: Progress::new(Output { json: true, quiet: true }, 1) }
+    }
+
+    fn content() -> Vec<u8> {
+        (0..50_000_u32).flat_map(u32::to_le_bytes).collect()
+    }
+
+    fn left(folder: &Path) -> Vec<String> {
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_command_has_left_is_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let (content, to) = (content(), folder.path().join("cats.csv"));
+        let (address, asked) = storage(content.clone(), vec![usize::MAX]).await;
+        let file = file(&content, &address);
+        let part = folder.path().join(format!("cats.csv.{}.part", ExportId::from_bytes([7; 16])));
+        fs::write(&part, &content[..70_000]).unwrap();
+        fetching(&address, vec![file.clone()]).file(&file, &to, 0).await.unwrap();
+        assert_eq!(*asked.lock().unwrap(), [70_000]);
+        assert!(fs::read(&to).unwrap() == content);
+        assert_eq!(left(folder.path()), ["cats.csv"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_left_and_wrong_is_fetched_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (content, to) = (content(), folder.path().join("cats.csv"));
+        let (address, asked) = storage(content.clone(), vec![usize::MAX; 2]).await;
+        let file = file(&content, &address);
+        let part = folder.path().join(format!("cats.csv.{}.part", ExportId::from_bytes([7; 16])));
+        fs::write(&part, vec![0; 1_000]).unwrap();
+        fetching(&address, vec![file.clone()]).file(&file, &to, 0).await.unwrap();
+        assert_eq!(*asked.lock().unwrap(), [1_000, 0]);
+        assert!(fs::read(&to).unwrap() == content);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_not_what_was_exported_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (content, to) = (content(), folder.path().join("cats.csv"));
+        let mut other = content.clone();
+        other[7] ^= 1;
+        let (address, _) = storage(other, vec![usize::MAX; 2]).await;
+        let file = file(&content, &address);
+        let failure = fetching(&address, vec![file.clone()]).file(&file, &to, 0).await.unwrap_err();
+        assert!(failure.message.contains("not what was exported"), "{}", failure.message);
+        assert_eq!(left(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn several_files_need_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let two = fetching("http://127.0.0.1:1", vec![file(b"a", ""), file(b"b", "")]).export;
+        let taken = folder.path().join("taken");
+        fs::write(&taken, "x").unwrap();
+        assert!(Place::of(&taken, &two).is_err());
+        let new = folder.path().join("new");
+        let place = Place::of(&new, &two).unwrap();
+        let strange = ExportFile { name: "../x".to_owned(), ..file(b"a", "") };
+        assert_eq!(place.path(&strange), new.join(".._x"));
+        let one = fetching("http://127.0.0.1:1", vec![file(b"a", "")]).export;
+        assert_eq!(Place::of(&taken, &one).unwrap().path(&strange), taken);
+        assert_eq!(Place::of(folder.path(), &one).unwrap().path(&file(b"a", "")), folder.path().join("rows.csv"));
+    }
+}
