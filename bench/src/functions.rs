@@ -29,6 +29,7 @@ pub(crate) fn run() -> Result<()> {
         "skill-estimator",
         "webhook-sender",
         "dataset-committer",
+        "dataset-exporter",
     ];
     let all = std::iter::once("empty-function").chain(names);
     for name in all {
@@ -58,6 +59,7 @@ fn measure(program: &Path) -> Result<Duration> {
                 ["NEW_SUBTASKS_QUEUE_URL", "UPLOADS_QUEUE_URL", "TASK_PROGRESS_QUEUE_URL", "COMMITS_QUEUE_URL"]
                     .map(|name| (name, "bench")),
             )
+            .env("EXPORTS_QUEUE_URL", "bench")
             .envs(
                 ["SUBTASK_TOPIC_ARN", "TASK_TOPIC_ARN", "DATASET_TOPIC_ARN", "USER_POOL_ID", "USER_POOL_CLIENT_ID"]
                     .map(|name| (name, "bench")),

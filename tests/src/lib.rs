@@ -70,6 +70,8 @@ pub struct Cloud {
     pub task_news_queue_url: String,
     /// The bucket of uploads.
     pub uploads_bucket_name: String,
+    /// The bucket of data sets and exports.
+    pub dataset_bucket_name: String,
 }
 
 /// A machine of the local cloud.

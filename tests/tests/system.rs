@@ -6,6 +6,8 @@ mod batches;
 mod cli;
 #[path = "system/dataset.rs"]
 mod dataset;
+#[path = "system/exports.rs"]
+mod exports;
 #[path = "system/gold.rs"]
 mod gold;
 #[path = "system/hostile.rs"]

@@ -6,6 +6,8 @@ pub mod deadline;
 pub mod dynamo;
 mod errors;
 pub mod events;
+mod export_files;
+mod export_queue;
 pub mod gateway;
 pub mod inbox;
 mod logging;
@@ -16,6 +18,8 @@ mod webhook_queue;
 
 pub use datasets::AwsDatasets;
 pub use dynamo::{DynamoStore, DynamoWebhooks, Meter, Usage};
+pub use export_files::S3ExportFiles;
+pub use export_queue::SqsExportQueue;
 pub use logging::start_logging;
 pub use messages::{Addresses, AwsMessages};
 pub use objects::S3Objects;

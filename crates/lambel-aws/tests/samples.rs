@@ -7,7 +7,7 @@ use lambel_core::{
     event::{CloudEvent, CommitRequest, LastBatchWanted, NewSubtasks, SubtaskEnded, TaskChanged},
     webhook::{Delivery, DeliveryId},
 };
-use lambel_service::publish::Change;
+use lambel_service::{ports::ExportStep, publish::Change};
 use serde::de::DeserializeOwned;
 
 fn sample<T: DeserializeOwned>(name: &str) -> T {
@@ -58,6 +58,14 @@ fn webhooks() {
         assert_eq!(serde_json::to_value(&delivery).ok(), serde_json::from_str(&body).ok(), "and nothing else");
         let event: CloudEvent<serde_json::Value> = serde_json::from_str(&delivery.body).expect("an event");
         assert_eq!(delivery.id, DeliveryId::of(delivery.webhook, &event.id, event.time));
+    }
+}
+
+#[test]
+fn exports() {
+    for body in bodies("sqs-exports.json") {
+        let step: ExportStep = serde_json::from_str(&body).expect("a step");
+        assert_eq!(serde_json::to_value(&step).ok(), serde_json::from_str(&body).ok(), "and nothing else");
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod client;
 mod error;
+mod exports;
 mod machine;
 mod retry;
 mod routes;
@@ -22,6 +23,7 @@ mod webhooks;
 
 pub use client::Client;
 pub use error::{ClientError, Result};
+pub use exports::{Download, DownloadError};
 pub use machine::Machine;
 pub use retry::Retries;
 pub use session::{Renewal, Session, TokenSource};

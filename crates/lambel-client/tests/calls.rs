@@ -9,7 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use lambel_client::{
-    Client, ClientError, Machine, PutError, Retries, Session, SignIn, SignInError, TokenSource, UploadGrant,
+    Client, ClientError, DownloadError, Machine, PutError, Retries, Session, SignIn, SignInError, TokenSource,
+    UploadGrant,
 };
 use lambel_core::{
     Timestamp,
@@ -225,4 +226,31 @@ async fn an_upload_is_what_was_granted() {
     let nowhere = grant("http://127.0.0.1:1/key?signature=secret", HOUR);
     let error = client.put_file(&nowhere, Bytes::from_static(b"png")).await.unwrap_err().to_string();
     assert!(!error.contains("secret"), "{error}");
+}
+
+async fn all_of(client: &Client, url: &str, from: u64) -> Result<Vec<u8>, DownloadError> {
+    let mut download = client.download(url, from).await?;
+    let mut all = Vec::new();
+    while let Some(bytes) = download.next().await? {
+        all.extend_from_slice(&bytes);
+    }
+    Ok(all)
+}
+
+#[tokio::test]
+async fn a_file_is_read_from_where_it_was_left() {
+    let script =
+        Script::new(&[(200, "a,b\n"), (206, "b\n"), (200, "a,b\n"), (403, "<Error/>"), (503, ""), (404, "")]).await;
+    let client = script.client(HOUR);
+    let url = format!("{}/bucket/rows.csv?X-Amz-Signature=s", script.address);
+    assert_eq!(all_of(&client, &url, 0).await.unwrap(), b"a,b\n");
+    assert_eq!(all_of(&client, &url, 2).await.unwrap(), b"b\n");
+    // Whoever sends the whole again has not understood.
+    assert!(matches!(all_of(&client, &url, 2).await, Err(DownloadError::Refused(200))));
+    assert!(matches!(all_of(&client, &url, 2).await, Err(DownloadError::Expired)));
+    assert!(matches!(all_of(&client, &url, 2).await, Err(DownloadError::Transport(_))));
+    assert!(matches!(all_of(&client, &url, 2).await, Err(DownloadError::Refused(404))));
+    let heard = script.heard();
+    assert!(!heard[0].contains("range:") && heard[1].contains("range: bytes=2-\r\n"), "{heard:?}");
+    assert!(heard.iter().all(|request| !request.contains("authorization")), "the storage gets no token");
 }

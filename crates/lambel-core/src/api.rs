@@ -5,6 +5,7 @@
 mod quality;
 
 pub mod dataset;
+pub mod exports;
 
 mod gold;
 

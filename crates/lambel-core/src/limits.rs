@@ -84,6 +84,21 @@ pub const COMMIT_MESSAGE_CHARS: usize = 1_000;
 pub const VERSIONS_PER_PAGE: u32 = 100;
 /// Moves of the branches of one data set among which a version is looked for.
 pub const VERSIONS_KNOWN: usize = 20_000;
+/// Images of a version that can be exported in the cloud. The last step reads a file as a whole to compute its SHA-256,
+/// which takes minutes for so many.
+pub const IMAGES_PER_EXPORT: u64 = 10_000_000;
+/// Bytes of an exported file that is joined of pieces, for the same reason. Parquet is not joined.
+pub const BYTES_PER_EXPORT: u64 = 20_000_000_000;
+/// Exports of one task that are on their way at the same time.
+pub const EXPORTS_AT_ONCE: usize = 10;
+/// Exports of one task in all: of different versions, formats and options.
+pub const EXPORTS_PER_TASK: u32 = 1_000;
+/// Exports in a list: the latest.
+pub const EXPORTS_LISTED: usize = 100;
+/// The life of the address of an exported file, in seconds.
+pub const EXPORT_URL_SECONDS: u32 = 900;
+/// What comes before names to make addresses of them, in characters.
+pub const ADDRESS_PREFIX_CHARS: usize = 1_000;
 /// The life of a presigned upload, in seconds.
 pub const UPLOAD_URL_SECONDS: u32 = 900;
 /// The life of a presigned image address, beyond the end of the lease it belongs to, in seconds.

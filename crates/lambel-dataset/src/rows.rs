@@ -23,9 +23,21 @@ pub(crate) fn chunk_rows<'a>(
 impl Tree {
     /// All rows, a chunk at a time. It holds the rows of some chunks and the lists of a node, not the tree.
     pub fn rows<'a>(&self, objects: &'a dyn ObjectStore) -> BoxStream<'a, Result<Vec<Row>>> {
-        let lists = match &self.parts {
-            Parts::Chunks(chunks) => vec![List::Chunks(chunks.clone())],
-            Parts::Nodes(nodes) => nodes.iter().copied().map(List::Node).collect(),
+        self.parts.rows(objects)
+    }
+
+    /// All rows at once, for small sets and tests.
+    pub async fn all_rows(&self, objects: &dyn ObjectStore) -> Result<Vec<Row>> {
+        self.rows(objects).try_concat().await
+    }
+}
+
+impl Parts {
+    /// The rows of these parts, in the same way.
+    pub(crate) fn rows<'a>(&self, objects: &'a dyn ObjectStore) -> BoxStream<'a, Result<Vec<Row>>> {
+        let lists = match self {
+            Self::Chunks(chunks) => vec![List::Chunks(chunks.clone())],
+            Self::Nodes(nodes) => nodes.iter().copied().map(List::Node).collect(),
         };
         let chunks = stream::iter(lists)
             .map(move |list| async move {
@@ -38,11 +50,6 @@ impl Tree {
             .map_ok(|chunks| stream::iter(chunks.into_iter().map(Ok)))
             .try_flatten();
         chunks.map_ok(move |chunk| async move { read_chunk(objects, &chunk).await }).try_buffered(AHEAD).boxed()
-    }
-
-    /// All rows at once, for small sets and tests.
-    pub async fn all_rows(&self, objects: &dyn ObjectStore) -> Result<Vec<Row>> {
-        self.rows(objects).try_concat().await
     }
 }
 

@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request},
     http::request::Parts,
 };
-use lambel_core::{ImageId, OperatorId, ParseIdError, TaskId, limits, webhook::WebhookId};
+use lambel_core::{ImageId, OperatorId, ParseIdError, TaskId, api::exports::ExportId, limits, webhook::WebhookId};
 use lambel_service::{Caller, Error};
 use serde::de::DeserializeOwned;
 
@@ -102,6 +102,18 @@ impl<S: Sync + Send> FromRequestParts<S> for VersionOf {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         Ok(Self(path_part(parts, state, "version").await.unwrap_or_default()))
+    }
+}
+
+/// The export of the path. What is not an id is the id of none.
+pub(crate) struct ExportOf(pub(crate) ExportId);
+
+impl<S: Sync + Send> FromRequestParts<S> for ExportOf {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = path_part(parts, state, "export").await.unwrap_or_default();
+        text.parse().map(Self).map_err(|_| Error::ExportNotFound.into())
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod answers;
 mod datasets;
+mod exports;
 mod extract;
 mod gold;
 mod imports;
@@ -30,8 +31,8 @@ use axum::{
 };
 use lambel_core::{api::PublicConfig, limits};
 use lambel_service::{
-    dataset::Versions, import::VoteImports, operate::Operators, pace::Pace, quality::Quality, supervise::Supervisors,
-    tasks::Tasks, webhooks::Webhooks,
+    dataset::Versions, exports::DatasetExports, import::VoteImports, operate::Operators, pace::Pace, quality::Quality,
+    supervise::Supervisors, tasks::Tasks, webhooks::Webhooks,
 };
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
@@ -49,17 +50,20 @@ pub struct TaskManager {
     pub quality: Quality,
     /// Versions of the labelled data set.
     pub versions: Versions,
+    /// Exports of versions.
+    pub exports: DatasetExports,
     /// Addresses that are told of events.
     pub webhooks: Webhooks,
 }
 
 /// The routes of `task-api`: those of the Task Manager, and everything that is open to everybody.
 pub fn tasks_app(manager: TaskManager, pace: Pace, config: PublicConfig) -> Router {
-    let TaskManager { tasks, quality, versions, webhooks } = manager;
+    let TaskManager { tasks, quality, versions, exports, webhooks } = manager;
     let api = Router::new()
         .merge(tasks::routes().merge(imports::task_routes()).split_for_parts().0.with_state(tasks))
         .merge(quality::routes().split_for_parts().0.with_state(quality))
         .merge(datasets::routes().split_for_parts().0.with_state(versions))
+        .merge(exports::routes().split_for_parts().0.with_state(exports))
         .merge(webhooks::routes().split_for_parts().0.with_state(webhooks));
     finish(keep_pace(api, pace).merge(pages::routes(config)))
 }
@@ -117,6 +121,7 @@ pub fn openapi() -> OpenApi {
         .merge(without_state(imports::vote_routes().into_openapi()))
         .merge(without_state(quality::routes().into_openapi()))
         .merge(without_state(datasets::routes().into_openapi()))
+        .merge(without_state(exports::routes().into_openapi()))
         .merge(without_state(operators::routes().into_openapi()))
         .merge(without_state(supervisors::routes().into_openapi()))
         .merge(without_state(webhooks::routes().into_openapi()));

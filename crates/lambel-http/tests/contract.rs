@@ -70,7 +70,7 @@ fn every_answer_of_every_operation_has_a_shape() {
             }
         }
     }
-    assert_eq!(operations.len(), 48);
+    assert_eq!(operations.len(), 51);
 }
 
 fn resolve<'a>(document: &'a Value, part: &'a Value) -> &'a Value {
@@ -91,7 +91,8 @@ async fn nothing_under_api_answers_without_a_caller() {
             .replace("{task}", id)
             .replace("{image}", &image.to_string())
             .replace("{operator}", "op-1")
-            .replace("{version}", "live");
+            .replace("{version}", "live")
+            .replace("{export}", &"0".repeat(32));
         let path = path.replace("{webhook}", id);
         for method in methods.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
@@ -423,6 +424,47 @@ async fn a_version_is_asked_for_and_shown() {
     let blame = get(&format!("blame?image={}", image["images"][0]["image"].as_str().unwrap())).await;
     assert_eq!(blame.json()["status"], "unlabelled");
     assert_eq!(get("diff?a=live&b=released").await.json()["changes"], json!([]));
+}
+
+#[tokio::test]
+async fn an_export_is_asked_for_and_shown() {
+    let world = World::new();
+    let task = world.task().await;
+    let at = |rest: &str| format!("/api/tasks/{task}/dataset/exports{rest}");
+    let ask = async |body: Value| world.send(alice(), Method::POST, &at(""), Some(body)).await;
+    let get = async |rest: &str| world.send(alice(), Method::GET, &at(rest), None).await;
+    let early = ask(json!({"format": "csv"})).await;
+    assert_eq!((early.status, early.problem()), (StatusCode::NOT_FOUND, "version-not-found".to_owned()));
+    world.upload(&task, 2).await;
+
+    let asked = ask(json!({"format": "csv"})).await;
+    assert_eq!((asked.status, &asked.json()["state"]), (StatusCode::ACCEPTED, &json!("waiting")));
+    let id = asked.json()["export"].as_str().unwrap().to_owned();
+    world.export().await;
+    let done = get(&format!("/{id}")).await.json();
+    assert_eq!((&done["state"], &done["rows_done"], &done["rows"]), (&json!("complete"), &json!(2), &json!(2)));
+    let file = &done["files"][0];
+    assert_eq!((&file["name"], &file["images"]), (&json!("rows.csv"), &json!(2)));
+    assert!(file["url"].is_string() && file["sha256"].as_str().unwrap().len() == 64);
+    let listed = get("").await.json();
+    assert_eq!((&listed["exports"][0]["export"], listed["exports"][0].get("files")), (&json!(id), None));
+    assert_eq!(get("/00000000000000000000000000000000").await.problem(), "export-not-found");
+
+    for (body, status, says) in [
+        (json!({}), 400, "format"),
+        (json!({"format": "xlsx"}), 400, "xlsx"),
+        (json!({"format": "csv", "version": "nothing"}), 404, "nothing"),
+        (json!({"format": "csv", "options": {"attribute": "x"}}), 422, "options.attribute"),
+        (json!({"format": "coco", "options": {"min_confidence": 1.1}}), 422, "options.min_confidence"),
+        (json!({"format": "manifest", "options": {"attribute": "a-metadata"}}), 422, "options.attribute"),
+        (json!({"format": "manifest", "options": {"address_prefix": ""}}), 422, "options.address_prefix"),
+        (json!({"format": "csv", "options": {"each": true}}), 400, "each"),
+    ] {
+        let answer = ask(body.clone()).await;
+        assert_eq!(answer.status.as_u16(), status, "{body}: {}", answer.text);
+        assert!(answer.json()["detail"].as_str().unwrap().contains(says), "{}", answer.text);
+    }
+    assert_eq!(get("").await.json()["exports"].as_array().unwrap().len(), 1, "nothing of it was kept");
 }
 
 #[tokio::test]

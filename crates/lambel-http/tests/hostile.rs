@@ -132,6 +132,14 @@ fn bodies(task: &str) -> Vec<Good> {
             "/api/tasks/{task}/gold",
             json!({"gold": [{"name": "a.png", "label": label}, {"image": image, "label": label}]}),
         ),
+        good(
+            alice(),
+            Method::POST,
+            "/api/tasks/{task}/dataset/exports",
+            json!({"version": "live", "format": "manifest", "options": {
+                "only_labelled": true, "attribute": "label", "address_prefix": "s3://b/",
+            }}),
+        ),
     ]
 }
 
@@ -175,6 +183,8 @@ async fn the_good_ones_are_good() {
         let gone = || answer.problem().ends_with("-not-found");
         assert!(answer.status.is_success() || gone(), "{}: {}", good.name(), answer.text);
     }
+    // What was asked for in the background can be done too.
+    world.export().await;
 }
 
 #[tokio::test]
@@ -476,7 +486,7 @@ async fn ids_that_are_none_stand_for_nothing() {
         for (method, operation) in methods.as_object().unwrap() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let named =
-                ["{task}", "{image}", "{operator}", "{webhook}"].into_iter().filter(|name| template.contains(name));
+                ["{task}", "{image}", "{operator}", "{webhook}", "{export}"].into_iter().filter(|name| template.contains(name));
             for (name, id) in named.flat_map(|name| ids.map(|id| (name, id))) {
                 // Much can be the id of an operator, even dots.
                 let text = percent_decode_str(id).decode_utf8_lossy();

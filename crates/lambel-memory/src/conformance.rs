@@ -10,6 +10,7 @@ mod gold;
 mod imports;
 pub mod quality;
 mod webhooks;
+mod exports;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub use imports::run_imports;
 pub use webhooks::run_webhooks;
 
 pub use datasets::datasets;
+pub use exports::{export_files, exports};
 
 pub use gold::run_gold;
 

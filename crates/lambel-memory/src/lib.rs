@@ -5,6 +5,7 @@
 
 pub mod conformance;
 mod datasets;
+mod exports;
 pub mod faults;
 mod gold;
 mod store;
@@ -30,6 +31,7 @@ use lambel_service::ports::{
 };
 
 pub use datasets::MemoryDatasets;
+pub use exports::{MemoryExportFiles, MemoryExportQueue, MemoryExports};
 pub use store::MemoryStore;
 pub use webhooks::{MemoryWebhookQueue, MemoryWebhooks};
 

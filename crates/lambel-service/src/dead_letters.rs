@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     error::Result,
-    ports::{ObjectKey, SharedObjects, SharedStore},
+    ports::{ExportStep, ObjectKey, SharedObjects, SharedStore},
 };
 
 /// What is to be expected of sending a message again.
@@ -113,6 +113,18 @@ impl DeadLetters {
         Ok(match self.active(task, &mut spent).await? {
             Some(task) => Prospect::Worthwhile(format!("task {} is {}", task.id, task.state.as_str())),
             None => Prospect::Spent(spent),
+        })
+    }
+
+    /// Of a step of an export. Of one that is over nothing is left to do, and nothing is done.
+    pub async fn exports(&self, body: &str) -> Result<Prospect> {
+        let step: ExportStep = match serde_json::from_str(body) {
+            Ok(step) => step,
+            Err(error) => return Ok(Prospect::Unreadable(error.to_string())),
+        };
+        Ok(match self.store.task(step.task).await? {
+            Some(_) => Prospect::Worthwhile(format!("export {} goes on, if it still waits for this", step.export)),
+            None => Prospect::Spent(format!("there is no task {}", step.task)),
         })
     }
 

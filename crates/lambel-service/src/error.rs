@@ -33,6 +33,9 @@ pub enum Error {
     /// There is no such version of the data set.
     #[error("{0}")]
     VersionNotFound(String),
+    /// There is no such export.
+    #[error("there is no export with this id of the task's data set")]
+    ExportNotFound,
     /// The task is over.
     #[error("the task is {}", .0.as_str())]
     TaskEnded(TaskState),

@@ -11,6 +11,7 @@ pub mod error;
 pub mod gold;
 pub mod import;
 mod known;
+pub mod exports;
 pub mod open;
 pub mod operate;
 pub mod pace;

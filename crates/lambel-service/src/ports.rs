@@ -6,6 +6,7 @@ mod webhooks;
 mod quality;
 
 mod datasets;
+mod exports;
 
 mod batches;
 
@@ -34,6 +35,10 @@ pub use webhooks::{
 pub use quality::{OperatorFound, OperatorQuality, Paused, QualityStore, SharedQualityStore, TaskQuality};
 
 pub use datasets::{Answered, CommitQueue, Datasets, SharedCommitQueue, SharedDatasets};
+pub use exports::{
+    ExportFiles, ExportKey, ExportQueue, ExportStep, ExportWriter, Exports, PieceNote, Segment, SharedExportFiles,
+    SharedExportQueue, SharedExports, Work,
+};
 
 pub use batches::{Batches, Estimates, REVISED_AT_ONCE, Revised, Revision, SharedEstimates};
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use lambda_http::{Error, Request, service_fn, tower::ServiceExt};
 use lambel_aws::{
-    Addresses, Aws, AwsDatasets, AwsMessages, DynamoStore, DynamoWebhooks, S3Objects, SqsWebhookQueue, gateway,
-    setting, start_logging, target_rules,
+    Addresses, Aws, AwsDatasets, AwsMessages, DynamoStore, DynamoWebhooks, S3ExportFiles, S3Objects, SqsExportQueue,
+    SqsWebhookQueue, gateway, setting, start_logging, target_rules,
 };
 use lambel_core::api::PublicConfig;
 use lambel_http::TaskManager;
 use lambel_service::{
-    dataset::Versions, pace::Pace, ports::SystemClock, quality::Quality, tasks::Tasks, webhooks::Webhooks,
+    dataset::Versions, exports::DatasetExports, pace::Pace, ports::SystemClock, quality::Quality, tasks::Tasks, webhooks::Webhooks,
 };
 
 #[tokio::main]
@@ -27,6 +27,8 @@ async fn main() -> Result<(), Error> {
         ..Addresses::default()
     };
     let queues = Arc::new(AwsMessages::new(&aws, addresses));
+    let export_files = Arc::new(S3ExportFiles::new(&aws, setting("DATASET_BUCKET")?));
+    let export_queue = Arc::new(SqsExportQueue::new(&aws, setting("EXPORTS_QUEUE_URL")?));
     store.warm_up().await;
     let config = PublicConfig {
         region: aws.region(),
@@ -47,9 +49,11 @@ async fn main() -> Result<(), Error> {
     );
     let tasks = Tasks::new(store.clone(), Arc::new(objects), clock);
     let tasks = tasks.with_estimates(queues.clone()).with_gold(store.clone());
-    let versions = Versions::new(tasks.clone(), Arc::new(datasets), queues);
-    let quality = Quality::new(tasks.clone(), store);
-    let app = lambel_http::tasks_app(TaskManager { tasks, quality, versions, webhooks }, pace, config);
+    let datasets = Arc::new(datasets);
+    let versions = Versions::new(tasks.clone(), datasets.clone(), queues);
+    let quality = Quality::new(tasks.clone(), store.clone());
+    let exports = DatasetExports::new(tasks.clone(), store, export_files, export_queue, datasets);
+    let app = lambel_http::tasks_app(TaskManager { tasks, quality, versions, exports, webhooks }, pace, config);
     lambda_http::run(service_fn(move |mut request: Request| {
         if let Some(caller) = gateway::caller(&request) {
             request.extensions_mut().insert(caller);

@@ -269,9 +269,10 @@ impl Stack {
         universe.extend(pairs(&["cognito-idp:AdminCreateUser"], "UserPool"));
         universe.extend(pairs(&["lambda:InvokeFunction"], "SkillEstimator"));
         universe.extend(pairs(&["lambda:InvokeFunction"], "Sweeper"));
-        // Who writes all of it writes commits too.
+        // Who makes versions may write to the whole bucket, these parts of it among them.
         if function != "DatasetCommitter" {
             universe.extend(pairs(&["s3:PutObject"], "DatasetBucket/*/commits/*"));
+            universe.extend(pairs(&["s3:PutObject"], "DatasetBucket/exports/*"));
         }
         universe.extend(pairs(&["iam:PutRolePolicy"], &format!("{function}Role")));
         universe
@@ -698,6 +699,22 @@ async fn what_we_promise_holds() -> Result<()> {
                 Attempt::new("s3:ListBucket", "DatasetBucket"),
             ],
         ),
+        // Who makes exports can change no version, and knows neither tasks nor votes nor pictures.
+        of(
+            "DatasetExporter",
+            vec![
+                on_task("dynamodb:GetItem", &[]),
+                on_task("dynamodb:UpdateItem", &["state"]),
+                on_task("dynamodb:PutItem", &["state"]),
+                Attempt::new("dynamodb:UpdateItem", "TasksTable").on("REFS#1", &["to"]),
+                to_subtask("dynamodb:Query", &[]),
+                to_subtask("dynamodb:UpdateItem", &["votes"]),
+                Attempt::new("s3:GetObject", "UploadsBucket/*"),
+                Attempt::new("s3:PutObject", "DatasetBucket/*"),
+                Attempt::new("s3:PutObject", "DatasetBucket/*/commits/*"),
+                Attempt::new("sqs:SendMessage", "CommitsQueue"),
+            ],
+        ),
         // Clients' requests cannot vote, nor see the pictures of others.
         of(
             "TaskApi",
@@ -722,6 +739,7 @@ async fn what_we_promise_holds() -> Result<()> {
         ("WebhookSender", "WebhookDeliveriesQueue"),
         ("DatasetCommitter", "CommitsQueue"),
         ("SkillEstimator", "EstimatesQueue"),
+        ("DatasetExporter", "ExportsQueue"),
     ];
     for (function, attempts) in &mut never {
         // Secrets of webhooks are read where they are made and where they sign.

@@ -88,8 +88,11 @@ fn buckets(template: &Template, problems: &mut Vec<String>) {
         if !rules.iter().filter(|rule| rule["Status"] == "Enabled").any(|rule| days(&rule)) {
             wrong("unfinished uploads stay for ever");
         }
-        // Only who owns the stack deletes what people have uploaded.
-        if rules.iter().any(|rule| ["ExpirationInDays", "ExpirationDate"].iter().any(|key| !rule[key].is_null())) {
+        // Only who owns the stack deletes what people have uploaded, and versions. Exports can be made again.
+        let of_exports = |rule: &&Value| rule["Prefix"].as_str().is_some_and(|prefix| prefix.starts_with("exports/"));
+        let mut kept = rules.iter().copied().filter(|rule| bucket != "DatasetBucket" || !of_exports(rule));
+        let expires = |rule: &Value| ["ExpirationInDays", "ExpirationDate"].iter().any(|key| !rule[key].is_null());
+        if kept.any(expires) {
             wrong("files expire");
         }
         if !template.all("AWS::S3::BucketPolicy").any(|(_, policy)| refuses_plain_http(policy, bucket)) {

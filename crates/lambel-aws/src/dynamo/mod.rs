@@ -10,11 +10,13 @@
 //! | `quality` | those of the port of operators' quality |
 //! | `refs` | the branches and tags of data sets |
 //! | `gold` | those of the port of gold |
+//! | `exports` | the port of exports of data sets, and the items that belong to it |
 
 mod batches;
 mod client;
 mod gold;
 mod imports;
+mod exports;
 pub mod items;
 mod keys;
 mod quality;

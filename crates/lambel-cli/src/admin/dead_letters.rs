@@ -80,6 +80,8 @@ pub(crate) enum Queue {
     Commits,
     /// Last batches that skill-estimator gave up on
     Estimates,
+    /// Pieces of exports that dataset-exporter gave up on
+    Exports,
     /// Decisions that event-publisher could not announce
     SubtasksStream,
     /// Ends of tasks that event-publisher could not announce
@@ -87,12 +89,13 @@ pub(crate) enum Queue {
 }
 
 impl Queue {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Uploads,
         Self::NewSubtasks,
         Self::TaskProgress,
         Self::Estimates,
         Self::Commits,
+        Self::Exports,
         Self::Webhooks,
         Self::WebhookDeliveries,
         Self::SubtasksStream,
@@ -111,6 +114,7 @@ impl Queue {
             Self::Webhooks | Self::WebhookDeliveries => "webhooks were not told of events; the records are right",
             Self::Commits => "data sets lack a version; labels and votes are right",
             Self::Estimates => "nothing is stuck: the schedule of skill-estimator looks at the task",
+            Self::Exports => "exports do not get on; nothing else is touched",
             Self::SubtasksStream => "subscribers were not told of decisions; the records are right",
             Self::TasksStream => "subscribers were not told of the end of tasks; the records are right",
         }
@@ -127,6 +131,7 @@ impl Queue {
             }
             Self::Commits => stack.dead_letters("CommitsDeadLettersUrl", Some("CommitsQueueUrl")),
             Self::Estimates => stack.dead_letters("EstimatesDeadLettersUrl", Some("EstimatesQueueUrl")),
+            Self::Exports => stack.dead_letters("ExportsDeadLettersUrl", Some("ExportsQueueUrl")),
             Self::SubtasksStream => stack.dead_letters("SubtasksStreamDeadLettersUrl", None),
             Self::TasksStream => stack.dead_letters("TasksStreamDeadLettersUrl", None),
         }
@@ -145,6 +150,7 @@ impl Queue {
             Self::WebhookDeliveries => Ok(delivered_to_webhook(&letter.body)),
             Self::Commits => dead.commits(&letter.body).await,
             Self::Estimates => dead.estimates(&letter.body).await,
+            Self::Exports => dead.exports(&letter.body).await,
             Self::SubtasksStream | Self::TasksStream => {
                 Ok(Prospect::Worthwhile("its records can be published again".to_owned()))
             }

@@ -1,6 +1,7 @@
 //! `lambel dataset export`: a version in the format of another tool.
 //!
-//! What is written appears whole or not at all: a file takes its name when it is done, and so does a folder.
+//! What is written appears whole or not at all: a file takes its name when it is done, and so does a folder. With
+//! `--task` the service makes the files: `fetch`.
 
 use std::{
     fs, io,
@@ -8,7 +9,11 @@ use std::{
 };
 
 use clap::ValueEnum;
-use lambel_core::consensus::Confidence;
+use lambel_core::{
+    TaskId,
+    api::exports::{CreateExport, ExportFormat, ExportOptions},
+    consensus::Confidence,
+};
 use lambel_dataset::{
     CommitId,
     export::{self, DirectoryOutput, Exported, Layout, Options, Placed, WriteOutput, copy_images},
@@ -16,8 +21,8 @@ use lambel_dataset::{
 use serde_json::json;
 
 use super::{
-    BRANCH,
-    folder::{Folder, Place},
+    BRANCH, fetch,
+    folder::{Folder, Source},
     originals::Originals,
     short,
 };
@@ -28,7 +33,8 @@ use crate::{
     results::temporary_beside,
 };
 
-pub(super) const INTERRUPTED: &str = "interrupted; nothing was exported";
+pub(super) const INTERRUPTED: &str = "interrupted; nothing was exported. What the service was asked for is made all the \
+same, and the same command goes on with it";
 
 /// Images that are named where some are missing.
 const NAMED: usize = 5;
@@ -41,7 +47,8 @@ pub(crate) struct Args {
     /// Which version
     #[arg(long, value_name = "VERSION", default_value = BRANCH)]
     at: String,
-    /// Where to: a file, or a folder that there is, where the file gets its usual name; with --images a new folder
+    /// Where to: a file, or a folder that there is, where the file gets its usual name; with --images a new folder.
+    /// A large Parquet from --task is several files in a folder
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
     /// Only images that have their label
@@ -52,7 +59,7 @@ pub(crate) struct Args {
     min_confidence: Option<Confidence>,
     /// Place the images too (imagefolder and folders): copy them from this folder, by the names that they were
     /// uploaded with
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "task")]
     images: Option<PathBuf>,
     /// What comes before the name of an image to make its address (manifest, label-studio)
     #[arg(long, value_name = "TEXT")]
@@ -60,11 +67,11 @@ pub(crate) struct Args {
     /// A line for each name of an image, not only for its first (csv, coco)
     #[arg(long)]
     each_name: bool,
-    /// The name of the label attribute (manifest)
-    #[arg(long, value_name = "NAME", default_value = "label")]
-    attribute: String,
+    /// The name of the label attribute (manifest) [default: label]
+    #[arg(long, value_name = "NAME")]
+    attribute: Option<String>,
     #[command(flatten)]
-    place: Place,
+    source: Source,
 }
 
 /// The formats, as words of the command line.
@@ -89,12 +96,26 @@ enum Format {
 }
 
 impl Format {
-    fn with(self, attribute: &str) -> export::Format {
+    /// The same format where the service makes it.
+    fn of_service(self) -> ExportFormat {
+        match self {
+            Self::Jsonl => ExportFormat::Jsonl,
+            Self::Csv => ExportFormat::Csv,
+            Self::Parquet => ExportFormat::Parquet,
+            Self::Manifest => ExportFormat::Manifest,
+            Self::LabelStudio => ExportFormat::LabelStudio,
+            Self::Coco => ExportFormat::Coco,
+            Self::Imagefolder => ExportFormat::Imagefolder,
+            Self::Folders => ExportFormat::Folders,
+        }
+    }
+
+    fn with(self, attribute: Option<&str>) -> export::Format {
         match self {
             Self::Jsonl => export::Format::JsonLines,
             Self::Csv => export::Format::Csv,
             Self::Parquet => export::Format::Parquet,
-            Self::Manifest => export::Format::Manifest { attribute: attribute.to_owned() },
+            Self::Manifest => export::Format::Manifest { attribute: attribute.unwrap_or("label").to_owned() },
             Self::LabelStudio => export::Format::LabelStudio,
             Self::Coco => export::Format::Coco,
             Self::Imagefolder => export::Format::ImageFolder,
@@ -114,7 +135,10 @@ fn confidence(text: &str) -> Result<Confidence, String> {
 }
 
 pub(super) async fn run(context: &Context, args: Args) -> Outcome {
-    let folder = args.place.open()?;
+    if let Some(task) = args.source.task() {
+        return from_service(context, task, &args).await;
+    }
+    let folder = args.source.open()?;
     let id = folder.version(&args.at).await?;
     let options = Options {
         only_labelled: args.only_labelled,
@@ -129,8 +153,21 @@ pub(super) async fn run(context: &Context, args: Args) -> Outcome {
     }
 }
 
+async fn from_service(context: &Context, task: TaskId, args: &Args) -> Outcome {
+    let options = ExportOptions {
+        only_labelled: args.only_labelled,
+        min_confidence: args.min_confidence.map(Confidence::get),
+        each_name: args.each_name,
+        attribute: args.attribute.clone(),
+        address_prefix: args.address_prefix.clone(),
+    };
+    let wanted =
+        CreateExport { version: Some(args.at.clone()), format: args.format.of_service(), options: Some(options) };
+    fetch::run(context, task, &wanted, &args.out).await
+}
+
 async fn to_file(context: &Context, args: &Args, folder: &Folder, id: CommitId, options: &Options) -> Outcome {
-    let format = args.format.with(&args.attribute);
+    let format = args.format.with(args.attribute.as_deref());
     let path = if args.out.is_dir() { args.out.join(format.file_name()) } else { args.out.clone() };
     let exported = write(folder, id, &format, options, &path).await?;
     let shown = json!({
@@ -190,7 +227,7 @@ async fn to_folder(
         return Err(missing(folder, id, &placed, images).await?);
     }
     if layout == Layout::Metadata {
-        let format = args.format.with(&args.attribute);
+        let format = args.format.with(args.attribute.as_deref());
         write(folder, id, &format, options, &inner.join(format.file_name())).await?;
     }
     let draft = draft.keep();

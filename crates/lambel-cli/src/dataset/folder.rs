@@ -47,6 +47,11 @@ impl Source {
         self.task.map(|task| Service::new(context, task)).transpose()
     }
 
+    /// The task, if its versions that the service keeps are meant.
+    pub(super) fn task(&self) -> Option<TaskId> {
+        self.task
+    }
+
     pub(super) fn open(&self) -> Outcome<Folder> {
         self.place.open()
     }

@@ -7,6 +7,7 @@
 mod commit;
 mod diff;
 mod export;
+mod fetch;
 mod folder;
 mod history;
 mod keep;

@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use super::{About, Encoder, ExportError};
+use super::{About, Encoder, ExportError, Numbers};
 use crate::row::Row;
 
 pub(super) struct Coco {
@@ -62,14 +62,17 @@ struct Annotation {
 }
 
 impl Encoder for Coco {
-    fn passes(&self) -> usize {
-        2
+    fn go_on(&mut self, before: Numbers) {
+        (self.images, self.annotations) = (before.images, before.annotations);
+    }
+
+    fn numbers(&self) -> Numbers {
+        Numbers { images: self.images, annotations: self.annotations }
     }
 
     fn begin(&mut self, pass: usize, out: &mut Vec<u8>) -> Result<(), ExportError> {
         if pass > 0 {
             out.extend(b"\n],\n\"annotations\":[");
-            self.images = 0;
             return Ok(());
         }
         let date_created = self.about.at.to_string();

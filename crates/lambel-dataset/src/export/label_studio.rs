@@ -9,7 +9,7 @@
 use lambel_core::Timestamp;
 use serde::Serialize;
 
-use super::{About, Encoder, ExportError};
+use super::{About, Encoder, ExportError, Numbers};
 use crate::row::{Row, RowVote, VoteAnswer};
 
 /// The model version of the prediction that carries the decision, before the method.
@@ -128,6 +128,14 @@ impl LabelStudio {
 }
 
 impl Encoder for LabelStudio {
+    fn go_on(&mut self, before: Numbers) {
+        (self.tasks, self.annotations) = (before.images, before.annotations);
+    }
+
+    fn numbers(&self) -> Numbers {
+        Numbers { images: self.tasks, annotations: self.annotations }
+    }
+
     fn begin(&mut self, _pass: usize, out: &mut Vec<u8>) -> Result<(), ExportError> {
         out.extend(b"[");
         Ok(())

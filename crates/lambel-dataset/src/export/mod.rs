@@ -3,6 +3,9 @@
 //! An encoder turns rows into bytes as they come. It holds no more than one chunk of rows (Parquet: one row
 //! group), so what an export needs of memory does not grow with the set. Formats that list the same images twice,
 //! as COCO does, see the rows twice: a commit does not change in between.
+//!
+//! [`export`] writes all at once. [`Exporting`] writes the same bytes in pieces, which may be written by different
+//! machines, in any order, and again.
 
 mod coco;
 mod csv;
@@ -13,6 +16,7 @@ mod label_studio;
 mod manifest;
 mod parquet;
 mod path;
+mod pieces;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -21,7 +25,6 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::TryStreamExt;
 use lambel_core::{ImageId, Label, TaskId, Timestamp, consensus::Confidence};
 
 pub(crate) use self::label_studio::DECISION;
@@ -29,9 +32,10 @@ pub use self::{
     folders::{DirectoryOutput, FolderOutput, ImageSource, Placed, copy_images},
     manifest::BadAttribute,
     path::Layout,
+    pieces::{Exporting, Numbers, Piece, PieceSize},
 };
 use crate::{
-    Commit, CommitId, ObjectStore, StoreError, Tree,
+    Commit, CommitId, ObjectStore, StoreError,
     error::Result,
     row::{Outcome, Row, RowVote, VoteAnswer},
 };
@@ -119,6 +123,27 @@ impl Format {
         }
     }
 
+    /// How often the rows are gone through.
+    pub fn passes(&self) -> usize {
+        if *self == Self::Coco { 2 } else { 1 }
+    }
+
+    /// Whether images get numbers, so that who writes a piece has to know how many there were before it.
+    pub fn is_numbered(&self) -> bool {
+        matches!(self, Self::LabelStudio | Self::Coco)
+    }
+
+    /// Whether pieces, one after the other, are one file. Otherwise each is a file of its own: Parquet ends with a
+    /// list of all that is in the file.
+    pub fn is_joined(&self) -> bool {
+        *self != Self::Parquet
+    }
+
+    /// Whether images are named by their address.
+    pub fn needs_address(&self) -> bool {
+        matches!(self, Self::Manifest { .. } | Self::LabelStudio)
+    }
+
     /// Whether a row can be said in the format. Files that are no pictures are left out where the tools that read it
     /// would stumble over them.
     fn has_place_for(&self, row: &Row) -> bool {
@@ -132,7 +157,7 @@ impl Format {
     }
 
     /// Whether an image with several names can have a line for each.
-    fn by_name(&self) -> bool {
+    pub fn by_name(&self) -> bool {
         matches!(self, Self::Csv | Self::Coco)
     }
 }
@@ -226,9 +251,12 @@ fn default_name(row: &Row) -> String {
 
 /// Turns rows into the bytes of a format.
 trait Encoder: Send {
-    /// How often it wants to see the rows.
-    fn passes(&self) -> usize {
-        1
+    /// Goes on behind so many images and annotations, which somebody else writes. Told before each pass.
+    fn go_on(&mut self, _before: Numbers) {}
+
+    /// How many images and annotations there were, with those before the piece, at the end of the last pass.
+    fn numbers(&self) -> Numbers {
+        Numbers::default()
     }
 
     /// What comes before the rows of a pass.
@@ -301,38 +329,13 @@ pub async fn export(
     options: &Options,
     output: &mut dyn Output,
 ) -> Result<Exported> {
-    let commit = Commit::read(objects, id).await?;
-    let tree = Tree::read(objects, commit.tree).await?;
-    let mut encoder = encoder(format, about(id, commit, options))?;
+    let exporting = Exporting::open(objects, id, format, options).await?;
+    let whole = exporting.whole();
     let mut exported = Exported::default();
-    let mut out = Vec::with_capacity(BLOCK * 2);
-    for pass in 0..encoder.passes() {
-        encoder.begin(pass, &mut out)?;
-        let mut chunks = tree.rows(objects);
-        let mut images = 0;
-        while let Some(rows) = chunks.try_next().await? {
-            for row in rows {
-                if !options.takes(&row) || !format.has_place_for(&row) {
-                    continue;
-                }
-                images += 1;
-                let row = options.renamed(row);
-                if options.each_name && format.by_name() && row.names.len() > 1 {
-                    for name in &row.names {
-                        encoder.row(pass, &row, name.as_str(), &mut out)?;
-                    }
-                } else {
-                    encoder.row(pass, &row, &default_name(&row), &mut out)?;
-                }
-                if out.len() >= BLOCK {
-                    hand_on(&mut out, output, &mut exported).await?;
-                }
-            }
-        }
-        encoder.end(pass, &mut out)?;
-        exported.images = images;
+    for pass in 0..format.passes() {
+        let done = exporting.write(&whole, pass, Numbers::default(), output).await?;
+        exported = Exported { images: done.images, bytes: exported.bytes + done.bytes };
     }
-    hand_on(&mut out, output, &mut exported).await?;
     Ok(exported)
 }
 

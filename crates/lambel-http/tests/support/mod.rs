@@ -17,11 +17,13 @@ use lambel_core::{
 };
 use lambel_http::{Caller, TaskManager};
 use lambel_memory::{
-    ManualClock, MemoryDatasets, MemoryMessages, MemoryObjects, MemoryStore, MemoryWebhookQueue, MemoryWebhooks,
+    ManualClock, MemoryDatasets, MemoryExportFiles, MemoryExportQueue, MemoryExports, MemoryMessages, MemoryObjects,
+    MemoryStore, MemoryWebhookQueue, MemoryWebhooks,
 };
 use lambel_service::{
     Role,
     dataset::{Committer, Place, Versions},
+    exports::{DatasetExports, Exporter},
     import::VoteImports,
     open::Opener,
     operate::Operators,
@@ -52,6 +54,8 @@ pub(crate) struct World {
     opener: Opener,
     datasets: Arc<MemoryDatasets>,
     committer: Committer,
+    export_queue: Arc<MemoryExportQueue>,
+    exporter: Exporter,
 }
 
 pub(crate) struct Answer {
@@ -114,10 +118,15 @@ impl World {
         let datasets = Arc::new(MemoryDatasets::default());
         let place = Place { bucket: "uploads".to_owned() };
         let tasks = Tasks::new(store.clone(), objects.clone(), clock.clone());
+        let (records, files) = (Arc::<MemoryExports>::default(), Arc::<MemoryExportFiles>::default());
+        let export_queue = Arc::new(MemoryExportQueue::default());
+        let exporter =
+            Exporter::new(records.clone(), files.clone(), export_queue.clone(), datasets.clone(), clock.clone());
         let manager = TaskManager {
             tasks: tasks.clone().with_gold(store.clone()),
             quality: Quality::new(tasks.clone(), store.clone()),
-            versions: Versions::new(tasks, datasets.clone(), datasets.clone()),
+            versions: Versions::new(tasks.clone(), datasets.clone(), datasets.clone()),
+            exports: DatasetExports::new(tasks, records.clone(), files.clone(), export_queue.clone(), datasets.clone()),
             webhooks: Webhooks::new(
                 store.clone(),
                 webhooks.clone(),
@@ -129,6 +138,7 @@ impl World {
         Self {
             committer: Committer::new(store.clone(), datasets.clone(), datasets.clone(), clock.clone(), place),
             datasets: datasets.clone(),
+            exporter,
             tasks: lambel_http::tasks_app(manager, Pace::new(store.clone(), clock.clone()), config),
             operators: lambel_http::operators_app(
                 operators.clone(),
@@ -136,6 +146,7 @@ impl World {
                 VoteImports::new(store.clone(), store.clone(), clock.clone(), operators),
                 Pace::new(store.clone(), clock.clone()),
             ),
+            export_queue,
             validator: Validator::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             opener: Opener::new(store.clone(), objects.clone(), clock.clone()),
             store,
@@ -248,6 +259,19 @@ impl World {
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
         for request in self.datasets.take_requests() {
             self.committer.hear(&serde_json::to_string(&request).unwrap()).await.unwrap();
+        }
+    }
+
+    /// Makes the exports that were asked for.
+    pub(crate) async fn export(&self) {
+        loop {
+            let steps = self.export_queue.take();
+            if steps.is_empty() {
+                return;
+            }
+            for step in steps {
+                self.exporter.hear(&serde_json::to_string(&step).unwrap()).await.unwrap();
+            }
         }
     }
 

@@ -8,6 +8,7 @@
 //! A crash is not a fault of a port. It is the caller who drops the future of a use case: since every call here waits
 //! at least one turn before it does anything, and sometimes some turns afterwards, a drop comes between any two steps.
 
+mod exports;
 mod messages;
 mod objects;
 mod store;
@@ -21,6 +22,7 @@ use std::{
 
 use lambel_service::ports::StoreError;
 
+pub use exports::{FaultyExportFiles, FaultyExportQueue, FaultyExports};
 pub use messages::FaultyMessages;
 pub use objects::FaultyObjects;
 pub use store::FaultyStore;
