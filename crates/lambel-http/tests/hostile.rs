@@ -485,8 +485,9 @@ async fn ids_that_are_none_stand_for_nothing() {
     for (template, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let method: Method = method.to_uppercase().parse().unwrap();
-            let named =
-                ["{task}", "{image}", "{operator}", "{webhook}", "{export}"].into_iter().filter(|name| template.contains(name));
+            let named = ["{task}", "{image}", "{operator}", "{webhook}", "{export}"]
+                .into_iter()
+                .filter(|name| template.contains(name));
             for (name, id) in named.flat_map(|name| ids.map(|id| (name, id))) {
                 // Much can be the id of an operator, even dots.
                 let text = percent_decode_str(id).decode_utf8_lossy();

@@ -6,11 +6,11 @@
 mod batches;
 mod datasets;
 mod desks;
+mod exports;
 mod gold;
 mod imports;
 pub mod quality;
 mod webhooks;
-mod exports;
 
 use std::time::Duration;
 

@@ -10,7 +10,8 @@ use lambel_aws::{
 use lambel_core::api::PublicConfig;
 use lambel_http::TaskManager;
 use lambel_service::{
-    dataset::Versions, exports::DatasetExports, pace::Pace, ports::SystemClock, quality::Quality, tasks::Tasks, webhooks::Webhooks,
+    dataset::Versions, exports::DatasetExports, pace::Pace, ports::SystemClock, quality::Quality, tasks::Tasks,
+    webhooks::Webhooks,
 };
 
 #[tokio::main]

@@ -14,9 +14,9 @@
 
 mod batches;
 mod client;
+mod exports;
 mod gold;
 mod imports;
-mod exports;
 pub mod items;
 mod keys;
 mod quality;
