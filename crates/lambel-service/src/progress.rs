@@ -74,7 +74,8 @@ impl Progress {
     ///
     /// Retry decision: each task is looked at once per batch. If that fails, all records of the task come
     /// back; after the last try they lie in the dead-letter queue, and the sweep, or the schedule of
-    /// [`crate::skills`], looks at the task anyway. A body that is no such event can never be read; it is put aside in the same way, so that it is seen.
+    /// [`crate::skills`], looks at the task anyway. A body that is no such event can never be read; it is put aside in
+    /// the same way, so that it is seen.
     pub async fn hear(&self, bodies: &[&str]) -> Vec<(usize, Comeback)> {
         let tasks: Vec<Option<TaskId>> = bodies
             .iter()
@@ -107,8 +108,10 @@ impl Progress {
     }
 
     async fn look(&self, task: TaskId) -> Result<()> {
-        if let Advance::WantsBatch = advance(&*self.store, &*self.clock, task).await? {
-            self.estimates.ask(task).await?;
+        match advance(&*self.store, &*self.clock, task).await? {
+            Advance::Nothing => {}
+            // Of a task that was completed the last report on its operators is wanted.
+            Advance::WantsBatch | Advance::Completed(_) => self.estimates.ask(task).await?,
         }
         Ok(())
     }

@@ -163,7 +163,15 @@ impl Tasks {
             }
             // The last decision may have come before the seal: nobody else would look again.
             match (progress::advance(&*self.store, &*self.clock, id).await?, &self.estimates) {
-                (Advance::Completed(complete), _) => task = *complete,
+                (Advance::Completed(complete), estimates) => {
+                    task = *complete;
+                    // For the last report on its operators, without which the task is complete all the same.
+                    if let Some(estimates) = estimates
+                        && let Err(error) = estimates.ask(id).await
+                    {
+                        tracing::warn!(task = %id, %error, "last report not asked for");
+                    }
+                }
                 (Advance::WantsBatch, Some(estimates)) => estimates.ask(id).await?,
                 _ => {}
             }

@@ -8,7 +8,7 @@
 //! does. The report is for the task's client to read, and for its policy to pause operators by, with any rule.
 //!
 //! A task is due each time another twentieth of its images was decided ([`SkillMark::is_due`]); a schedule looks for
-//! such tasks. Where votes weigh it is also due when it is sealed and everything in it is decided: then it is the *last* look, and if that
+//! such tasks. A task that completes without a batch gets its report once more then. Where votes weigh it is also due when it is sealed and everything in it is decided: then it is the *last* look, and if that
 //! opens nothing again the task completes. Whoever hears of the last decision asks for it by a message.
 //!
 //! Whoever looks holds the task's mark meanwhile. One holds it at a time, only who holds it opens anything again, and
@@ -27,7 +27,7 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
-    Counts, Task, TaskId, Timestamp,
+    Counts, Task, TaskId, TaskState, Timestamp,
     consensus::{Adaptive, Earned, ITERATIONS_FINAL, ITERATIONS_RUNNING, MapEm, Measured, Phase, Rule, Weight},
     event::LastBatchWanted,
 };
@@ -156,8 +156,16 @@ impl Estimator {
         back
     }
 
-    /// Makes the last batch of a task in which everything is decided, and completes it if that opens nothing again.
+    /// Makes the last batch of a task in which everything is decided, and completes it if that opens nothing again. Of a
+    /// task that completes by itself, since its votes do not weigh, it makes the last report. If that is lost, the report
+    /// is that of the last look before the end.
     pub async fn finish(&self, id: TaskId) -> Result<Finished> {
+        let task = self.store.task(id).await?;
+        let over = |task: &Task| task.state == TaskState::Complete && !task.policy.rule.weighs();
+        if let Some(task) = task.filter(over) {
+            self.pass(&task, None, &SkillMark::default(), false).await?;
+            return Ok(Finished::Nothing);
+        }
         self.look(id, &mut Vec::new()).await
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lambel_core::{
-    ImageId, OperatorId, TaskId,
+    ImageId, OperatorId, TaskId, TaskState,
     api::{Claim, OperatorPage, OperatorReport, PageQuery, PauseOperator, PolicyFields, RuleName, SubmitVotes},
     consensus::{FlagKind, Part, Phase},
 };
@@ -83,6 +83,19 @@ async fn measured(world: &World, policy: PolicyFields) -> TaskId {
     work(world, task, 60).await;
     assert_eq!(look(world).await.len(), 1);
     task
+}
+
+/// No schedule looks at a task that is over, nor at one with less than 20 images.
+#[tokio::test]
+async fn a_task_that_is_complete_has_its_last_report_however_small_it_is() {
+    let world = World::new();
+    let task = world.create(three()).await.task;
+    world.upload(task, &pictures(4)).await;
+    world.seal(task, 4).await;
+    work(&world, task, 4).await;
+    assert_eq!(world.show(task).await.state, TaskState::Complete);
+    let page = page(&world, task).await;
+    assert_eq!((page.images, page.votes, page.operators.len()), (4, 12, 3));
 }
 
 #[tokio::test]
