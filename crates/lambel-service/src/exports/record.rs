@@ -30,7 +30,7 @@ pub struct Export {
     pub commit: CommitId,
     /// The format.
     pub format: ExportFormat,
-    /// The options, as [`Export::tidy`] leaves them.
+    /// The options, with what is taken for granted.
     pub options: ExportOptions,
     /// How far it is. Never `expired`: that is a matter of time.
     pub state: ExportState,

@@ -1,14 +1,12 @@
 //! A task with a data set, those who export it, and messages that are delivered as a test likes.
 
 use std::{
-    collections::HashMap,
     future::Future,
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
-use async_trait::async_trait;
 use lambel_core::{
     TaskId,
     api::{
@@ -17,18 +15,18 @@ use lambel_core::{
     },
 };
 use lambel_dataset::{
-    CommitId, Dataset, MemoryObjectStore, MemoryRefs, RefName, Row,
+    CommitId, RefName, Row,
     export::{Format, Options, PieceSize, export},
 };
 use lambel_memory::{
-    ManualClock, MemoryExportFiles, MemoryExportQueue, MemoryExports, MemoryObjects, MemoryStore,
+    ManualClock, MemoryDatasets, MemoryExportFiles, MemoryExportQueue, MemoryExports, MemoryObjects, MemoryStore,
     faults::{Faults, FaultyExportFiles, FaultyExportQueue, FaultyExports, Rates},
 };
 use lambel_service::{
     Caller, Role,
     error::Comeback,
     exports::{DatasetExports, Exporter},
-    ports::{Answered, Datasets, ExportKey, ExportStep, StoreResult},
+    ports::{Datasets, ExportKey, ExportStep},
     tasks::Tasks,
 };
 
@@ -37,36 +35,9 @@ use crate::sample::draft;
 /// Rows of a piece: a chunk has 128 at most.
 pub(crate) const PIECE: PieceSize = PieceSize { rows: 200, bytes: u64::MAX };
 
-#[derive(Default)]
-pub(crate) struct Sets {
-    sets: Mutex<HashMap<TaskId, (Arc<MemoryObjectStore>, Arc<MemoryRefs>)>>,
-}
-
-impl Sets {
-    pub(crate) fn objects(&self, task: TaskId) -> Arc<MemoryObjectStore> {
-        self.sets.lock().unwrap().entry(task).or_default().0.clone()
-    }
-}
-
-#[async_trait]
-impl Datasets for Sets {
-    fn of(&self, task: TaskId) -> Dataset {
-        let (objects, refs) = self.sets.lock().unwrap().entry(task).or_default().clone();
-        Dataset { objects, refs }
-    }
-
-    async fn answered(&self, _task: TaskId) -> StoreResult<Option<Answered>> {
-        Ok(None)
-    }
-
-    async fn answer(&self, _task: TaskId, _answered: &Answered) -> StoreResult<()> {
-        Ok(())
-    }
-}
-
 pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
-    pub(crate) sets: Arc<Sets>,
+    pub(crate) sets: Arc<MemoryDatasets>,
     pub(crate) records: Arc<MemoryExports>,
     pub(crate) files: Arc<MemoryExportFiles>,
     pub(crate) queue: Arc<MemoryExportQueue>,
@@ -128,7 +99,7 @@ impl World {
             expected_images: None,
         };
         let task = tasks.create(&alice(), &request).await.unwrap().task;
-        let sets = Arc::new(Sets::default());
+        let sets = Arc::new(MemoryDatasets::default());
         let records = Arc::new(MemoryExports::default());
         let files = Arc::new(MemoryExportFiles::default());
         let queue = Arc::new(MemoryExportQueue::default());
