@@ -6,7 +6,7 @@
 //!     └───▶ rejected    (no picture, mostly from the start: decided before anybody saw it)
 //! ```
 //!
-//! Votes lead from open to a decision. A [batch](batch) over all votes of a task may decide too, decide again, and
+//! Votes lead from open to a decision. A [batch] over all votes of a task may decide too, decide again, and
 //! lead back.
 //!
 //! Each change raises `rev` by one. Adapters apply a change with a condition on the `rev` they saw, or on a

@@ -33,7 +33,10 @@ use lambel_core::{
 };
 use serde::Serialize;
 
-use self::{review::Reviewed, votes::Votes};
+use self::{
+    review::{Fitted, Reviewed},
+    votes::Votes,
+};
 use crate::{
     error::{Comeback, Result},
     known::Known,
@@ -270,10 +273,9 @@ impl Estimator {
             earned: earned.as_deref(),
         };
         self.reporter.report(task, tallies, &seen).await?;
+        let fitted = Fitted { known: &known, model: &model, measured: &measured };
         let reviewed = match rule {
-            Some(rule) if last || phase != Phase::Cold => {
-                self.review(task, rule, mark, &votes, &known, &model, &measured).await?
-            }
+            Some(rule) if last || phase != Phase::Cold => self.review(task, rule, mark, &votes, &fitted).await?,
             _ => Reviewed::default(),
         };
         let Reviewed { revised, reopened, lost } = reviewed;

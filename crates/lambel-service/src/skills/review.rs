@@ -25,6 +25,16 @@ pub(super) struct Reviewed {
     pub(super) lost: u64,
 }
 
+/// What the votes of a task have come to.
+pub(super) struct Fitted<'a> {
+    /// What is known from elsewhere.
+    pub(super) known: &'a Known,
+    /// The model of labels and operators.
+    pub(super) model: &'a MapEm,
+    /// What it says of the operators, by their places.
+    pub(super) measured: &'a [Measured],
+}
+
 impl Estimator {
     /// Reviews all images, and writes what follows from that.
     pub(super) async fn review(
@@ -33,15 +43,13 @@ impl Estimator {
         rule: &Adaptive,
         mark: &SkillMark,
         votes: &Votes,
-        known: &Known,
-        model: &MapEm,
-        measured: &[Measured],
+        fitted: &Fitted<'_>,
     ) -> StoreResult<Reviewed> {
         let mut reviewed = Reviewed::default();
-        let changes = changes(rule, votes, known, model);
+        let changes = changes(rule, votes, fitted);
         let reopens = changes.iter().any(|(_, change)| *change == Review::Reopen);
         let willing = if reopens { self.willing(&votes.operators).await? } else { Vec::new() };
-        let found: HashMap<&OperatorId, &Measured> = votes.operators.iter().zip(measured).collect();
+        let found: HashMap<&OperatorId, &Measured> = votes.operators.iter().zip(fitted.measured).collect();
         for chunk in changes.chunks(REVISED_AT_ONCE) {
             let wanted: BTreeMap<ImageId, (u64, Review)> = chunk
                 .iter()
@@ -105,15 +113,15 @@ impl Estimator {
 
 /// The images that a review does not leave as they are, by their places. Of each image one posterior is in memory at a
 /// time.
-fn changes(rule: &Adaptive, votes: &Votes, known: &Known, model: &MapEm) -> Vec<(usize, Review)> {
+fn changes(rule: &Adaptive, votes: &Votes, fitted: &Fitted<'_>) -> Vec<(usize, Review)> {
     let mut scores = Scores::default();
     let mut changes = Vec::new();
     for (place, (image, ballots)) in votes.images.iter().zip(votes.table.iter()).enumerate() {
-        if known.is_gold(&image.image) {
+        if fitted.known.is_gold(&image.image) {
             continue;
         }
         let standing = image.standing();
-        let change = match review(rule, standing, &model.evidence(ballots, &mut scores), image.movable) {
+        let change = match review(rule, standing, &fitted.model.evidence(ballots, &mut scores), image.movable) {
             Review::Keep => continue,
             // Its own votes end it, unless they are too few since it was opened again.
             Review::Decide(decision)
