@@ -9,6 +9,7 @@ Everything that tells one run from another comes from the environment; tokens ne
 """
 
 import argparse
+import base64
 import collections
 import hashlib
 import json
@@ -81,6 +82,12 @@ def sign_in_machine(config, machine):
     return answer.json()["access_token"]
 
 
+def subject(token):
+    """Whom a token is of."""
+    claims = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"]
+
+
 def picture(n):
     """A small PNG that is like no other."""
 
@@ -147,14 +154,27 @@ def prepare(client, claimer, labeller, spare):
         else:
             who = labeller if state == "complete" else claimer
             claimed = who.call("POST", "/api/subtasks/claims", {"task": task, "count": 8 if who is claimer else 12})
+            if state == "open":
+                labeller.call("POST", "/api/subtasks/claims", {"task": task, "count": 1})
             if state == "complete":
                 votes = [{"task": task, "image": one["image"], "label": "cat"} for one in claimed["subtasks"]]
                 labeller.call("POST", "/api/subtasks/labels", {"votes": votes})
     complete = states["complete"]
     wait_for("a task is complete", lambda: client.call("GET", f"/api/tasks/{complete}")["state"] == "complete")
+    versions = f"/api/tasks/{complete}/dataset"
+    wait_for("its data set has a version", lambda: "live" in json.dumps(client.call("GET", f"{versions}/refs")))
+    export = client.call("POST", f"{versions}/exports", {"version": "live", "format": "csv"})["export"]
+    # The last report on its operators.
+    wait_for("its operators are known", lambda: client.call("GET", f"/api/tasks/{complete}/operators")["operators"])
     spare = [make_task(client) for _ in range(spare)]
     return {
         "tasks": list(states.values()),
+        "open": [states["open"]],
+        "complete": [complete],
+        "versions": ["live"],
+        "branches": ["live", "released"],
+        "exports": [export],
+        "workers": [subject(labeller.token)],
         "spare": spare,
         "webhooks": [make_webhook(client, states["open"]) for _ in range(5)],
         "spare_webhooks": [make_webhook(client, task) for task in spare for _ in range(3)],
@@ -197,6 +217,31 @@ def write_config(path, ids, with_token):
     for operation in ["DELETE /api/tasks/{task}", "POST /api/tasks/{task}/seal"]:
         lines += ["[[operations]]", f"include-name = {json.dumps(operation)}", "[operations.parameters]"]
         lines += bind([("path.task", "spare", 0.8)])
+    # A version, an export and a report there are only of the task that is complete; who is paused in a task has to have
+    # been at it.
+    data_set = ("path.task", "complete", 0.8)
+    worker = ("path.operator", "workers", 0.8)
+    bound = {
+        "GET /api/tasks/{task}/dataset/blame": [data_set, ("query.image", "images", 0.8), ("query.at", "versions", 0.8)],
+        "GET /api/tasks/{task}/dataset/commits/{version}": [data_set, ("path.version", "versions", 0.8)],
+        "GET /api/tasks/{task}/dataset/diff": [data_set, ("query.a", "versions", 0.9), ("query.b", "versions", 0.9)],
+        "GET /api/tasks/{task}/dataset/exports/{export}": [data_set, ("path.export", "exports", 0.8)],
+        "GET /api/tasks/{task}/dataset/log": [data_set, ("query.from", "versions", 0.8)],
+        "POST /api/tasks/{task}/dataset/exports": [data_set, ("body.version", "versions", 0.8)],
+        "POST /api/tasks/{task}/dataset/release": [data_set, ("body.version", "versions", 0.9)],
+        "POST /api/tasks/{task}/dataset/rollback": [
+            data_set,
+            ("body.version", "versions", 0.9),
+            ("body.branch", "branches", 0.9),
+        ],
+        "POST /api/tasks/{task}/dataset/tags": [data_set, ("body.version", "versions", 0.9)],
+        "GET /api/tasks/{task}/operators/{operator}": [data_set, worker],
+        "PUT /api/tasks/{task}/operators/{operator}/pause": [("path.task", "open", 0.8), worker],
+        "DELETE /api/tasks/{task}/operators/{operator}/pause": [("path.task", "open", 0.8), worker],
+    }
+    for operation, keys in bound.items():
+        lines += ["[[operations]]", f"include-name = {json.dumps(operation)}", "[operations.parameters]"]
+        lines += bind(keys)
     lines += ["[[operations]]", 'include-name = "DELETE /api/webhooks/{webhook}"', "[operations.parameters]"]
     lines += bind([("path.webhook", "spare_webhooks", 0.8)])
     path.write_text("\n".join(lines) + "\n")

@@ -26,6 +26,8 @@ BEYOND_THE_DOCUMENT = [
     # What a target may be: which hosts, ports and addresses, and what a URL is at all.
     r"url: .*",
     r"policy: release_min_confidence says nothing without release_when",
+    # Which options go with which format: in words, as with the rules.
+    r"options\.\w+: `[\w-]+` has no such option",
     # Looks at what is there.
     r"(version|from|at|a|b): behind `~` stands .*",
     r"(version|from|at|a|b): several versions begin with these digits.*",
