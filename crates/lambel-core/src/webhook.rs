@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{ClientId, TaskId, Timestamp, event::CloudEvent};
+use crate::{ClientId, TaskId, Timestamp, event::CloudEvent, id::text_serde};
 use signature::Secret;
 
 /// A text that is not an id of the kind that was wanted.
@@ -348,29 +348,6 @@ impl FromStr for AttemptPlace {
         let at = at.parse().ok().filter(|_| digits).ok_or(ParseError::Delivery)?;
         Ok(Self { delivery: delivery.parse()?, at: Timestamp::from_millis(at) })
     }
-}
-
-macro_rules! text_serde {
-    ($($name:ident),*) => {$(
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    )*};
 }
 
 text_serde!(WebhookId, DeliveryId);
