@@ -11,7 +11,7 @@ use lambel_core::{
 use super::{Estimator, OPERATORS_AT_ONCE, votes::Votes};
 use crate::{
     known::Known,
-    ports::{REVISED_AT_ONCE, Revised, Revision, SkillMark, StoreResult},
+    ports::{Desks, REVISED_AT_ONCE, Revised, Revision, SkillMark, StoreResult},
 };
 
 /// What came of a review.
@@ -48,7 +48,7 @@ impl Estimator {
         let mut reviewed = Reviewed::default();
         let changes = changes(rule, votes, fitted);
         let reopens = changes.iter().any(|(_, change)| *change == Review::Reopen);
-        let willing = if reopens { self.willing(&votes.operators).await? } else { Vec::new() };
+        let willing = if reopens { self.willing(task, &votes.operators).await? } else { Vec::new() };
         let found: HashMap<&OperatorId, &Measured> = votes.operators.iter().zip(fitted.measured).collect();
         for chunk in changes.chunks(REVISED_AT_ONCE) {
             let wanted: BTreeMap<ImageId, (u64, Review)> = chunk
@@ -101,13 +101,14 @@ impl Estimator {
         Ok(reviewed)
     }
 
-    /// Those of some operators who may vote.
-    async fn willing<'a>(&self, operators: &'a [OperatorId]) -> StoreResult<Vec<&'a OperatorId>> {
-        let standings = operators.iter().map(|operator| self.store.standing(operator));
-        let standings: Vec<_> = standings.collect();
-        let standings: Vec<_> = stream::iter(standings).buffered(OPERATORS_AT_ONCE).try_collect().await?;
-        let willing = operators.iter().zip(standings).filter(|(_, standing)| !standing.is_paused());
-        Ok(willing.map(|(operator, _)| operator).collect())
+    /// Those of some operators who may vote in a task: nobody has paused them, in it or everywhere.
+    async fn willing<'a>(&self, task: &Task, operators: &'a [OperatorId]) -> StoreResult<Vec<&'a OperatorId>> {
+        let ids = [task.id];
+        let reads: Vec<_> = operators.iter().map(|operator| self.store.desks(&ids, operator)).collect();
+        let found: Vec<Desks> = stream::iter(reads).buffered(OPERATORS_AT_ONCE).try_collect().await?;
+        let may =
+            |found: &Desks| !found.standing.is_paused() && found.desks.iter().all(|(_, desk)| desk.paused_at.is_none());
+        Ok(operators.iter().zip(found).filter(|(_, found)| may(found)).map(|(operator, _)| operator).collect())
     }
 }
 

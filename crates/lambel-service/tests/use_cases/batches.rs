@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lambel_core::{
     ImageId, LabelIndex, OperatorId, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
-    api::{ImageState, PolicyFields, RuleName},
+    api::{ImageState, PauseOperator, PolicyFields, RuleName},
     consensus::{Confidence, Decision, Phase},
     event::{Event, LastBatchWanted},
     subtask::{Answer, DecidedBy, Picture, Preview},
 };
 use lambel_service::{
     error::Comeback,
-    ports::{Clock, Store},
+    ports::{Clock, Desk, Store},
 };
 
 use crate::world::{World, client, in_a_minute, label, operator, pictures};
@@ -192,7 +192,16 @@ async fn nothing_opens_again_for_nobody() {
     world.seal(task.id, 5).await;
     world.news().await;
     assert_eq!(world.store.counts(&task).await.unwrap().undecided(), 4);
-    // And if they may not work.
+    // And if they may not work in this task,
+    let paused = task_of(&world, 0.999, more).await;
+    let desk = Desk { rev: 1, ..Desk::new(paused.id, operator_id(5)) };
+    assert!(world.store.put_desk(&desk).await.unwrap());
+    let request = PauseOperator { reason: None };
+    assert!(world.quality.pause(&client("alice"), paused.id, &operator_id(5), &request).await.unwrap().paused);
+    world.seal(paused.id, 5).await;
+    world.news().await;
+    assert_eq!(world.stored(paused.id).await.state, TaskState::Complete);
+    // or anywhere.
     let paused = task_of(&world, 0.999, more).await;
     let standing = world.store.standing(&operator_id(5)).await.unwrap();
     let mut standing = standing;
