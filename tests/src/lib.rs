@@ -131,6 +131,12 @@ impl Cloud {
         aws_sdk_sqs::Client::new(&Self::aws().await)
     }
 
+    /// The buckets, for tests that look into them.
+    pub async fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&Self::aws().await).force_path_style(true).build();
+        aws_sdk_s3::Client::from_conf(config)
+    }
+
     /// The topics, for tests that listen.
     pub async fn sns(&self) -> aws_sdk_sns::Client {
         aws_sdk_sns::Client::new(&Self::aws().await)

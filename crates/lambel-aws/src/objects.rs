@@ -103,11 +103,13 @@ impl Objects for S3Objects {
             Err(error) => return Err(sort("GetObject", error)),
         };
         let length = u64::try_from(output.content_length().unwrap_or(0)).unwrap_or(0);
+        // S3 says "null" of what was stored while the bucket kept no versions.
+        let version = output.version_id().filter(|version| *version != "null").map(ToOwned::to_owned);
         if length > limit {
-            return Ok(Fetched::TooLong(length));
+            return Ok(Fetched::TooLong(length, version));
         }
         let body = output.body.collect().await.map_err(|error| StoreError::Busy(format!("GetObject: {error}")))?;
-        Ok(Fetched::Bytes(body.into_bytes()))
+        Ok(Fetched::Bytes(body.into_bytes(), version))
     }
 
     async fn uploads(&self, task: TaskId, after: Option<ImageId>, limit: u32) -> StoreResult<Vec<Upload>> {

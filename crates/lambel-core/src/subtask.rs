@@ -193,6 +193,8 @@ pub struct Subtask {
     pub rev: u64,
     /// The length of the file in bytes.
     pub bytes: u64,
+    /// Which version of the object was looked at; none where the bucket keeps no versions.
+    pub object_version: Option<String>,
     /// The picture; none if it was rejected.
     pub picture: Option<Picture>,
     /// Whether operators are shown a preview instead of the file itself.
@@ -269,6 +271,7 @@ impl Subtask {
             state: SubtaskState::Preparing,
             rev: 0,
             bytes,
+            object_version: None,
             picture: Some(picture),
             preview,
             votes: Votes::new(),
@@ -302,6 +305,12 @@ impl Subtask {
                 now,
             )
         }
+    }
+
+    /// The same, with the version of the object that was looked at.
+    #[must_use]
+    pub fn in_version(self, object_version: Option<String>) -> Self {
+        Self { object_version, ..self }
     }
 
     /// Puts it into the pool, with the media type of its preview if one was made. False, and no change, unless

@@ -54,10 +54,18 @@ async fn turn() {
     .await;
 }
 
+/// An object: the last of its versions, which are numbered from 1.
+#[derive(Debug)]
+struct Stored {
+    bytes: Bytes,
+    at: Timestamp,
+    version: u64,
+}
+
 /// The buckets in memory. Presigned addresses are not addresses of anything; they name what they stand for.
 #[derive(Debug, Default)]
 pub struct MemoryObjects {
-    uploads: Mutex<BTreeMap<ObjectKey, (Bytes, Timestamp)>>,
+    uploads: Mutex<BTreeMap<ObjectKey, Stored>>,
     previews: Mutex<HashMap<ObjectKey, (Bytes, String)>>,
 }
 
@@ -69,7 +77,9 @@ impl MemoryObjects {
 
     /// Puts an upload where a client would, at a given time.
     pub fn upload_at(&self, key: ObjectKey, bytes: impl Into<Bytes>, at: Timestamp) {
-        lock(&self.uploads).insert(key, (bytes.into(), at));
+        let mut uploads = lock(&self.uploads);
+        let version = uploads.get(&key).map_or(0, |stored| stored.version) + 1;
+        uploads.insert(key, Stored { bytes: bytes.into(), at, version });
     }
 
     /// Takes an upload away, as its owner may by hand.
@@ -113,8 +123,13 @@ impl Objects for MemoryObjects {
 
     async fn fetch(&self, key: ObjectKey, limit: u64) -> StoreResult<Fetched> {
         Ok(match lock(&self.uploads).get(&key) {
-            Some((bytes, _)) if bytes.len() as u64 > limit => Fetched::TooLong(bytes.len() as u64),
-            Some((bytes, _)) => Fetched::Bytes(bytes.clone()),
+            Some(stored) => {
+                let (length, version) = (stored.bytes.len() as u64, Some(stored.version.to_string()));
+                match length > limit {
+                    true => Fetched::TooLong(length, version),
+                    false => Fetched::Bytes(stored.bytes.clone(), version),
+                }
+            }
             None => Fetched::Missing,
         })
     }
@@ -124,10 +139,10 @@ impl Objects for MemoryObjects {
         let from = after.map_or(Bound::Included(key(ImageId::MIN)), |after| Bound::Excluded(key(after)));
         let uploads = lock(&self.uploads);
         let rows = uploads.range((from, Bound::Included(key(ImageId::MAX)))).take(limit as usize);
-        let upload = |(key, (bytes, at)): (&ObjectKey, &(Bytes, Timestamp))| Upload {
+        let upload = |(key, stored): (&ObjectKey, &Stored)| Upload {
             image: key.image,
-            bytes: bytes.len() as u64,
-            at: *at,
+            bytes: stored.bytes.len() as u64,
+            at: stored.at,
         };
         Ok(rows.map(upload).collect())
     }

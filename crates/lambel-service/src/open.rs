@@ -117,7 +117,7 @@ impl Opener {
         if Instant::now() >= deadline {
             return Err(StoreError::Busy("no time left".to_owned()));
         }
-        let Fetched::Bytes(bytes) = self.objects.fetch(key, limits::IMAGE_BYTES).await? else {
+        let Fetched::Bytes(bytes, _) = self.objects.fetch(key, limits::IMAGE_BYTES).await? else {
             return Ok(Err(Refusal {
                 code: "upload-gone".to_owned(),
                 detail: "the file was taken away before anybody could look at it".to_owned(),

@@ -396,13 +396,16 @@ impl std::fmt::Display for ObjectKey {
     }
 }
 
+/// Which version of an object it is; none where the bucket keeps no versions.
+pub type ObjectVersion = Option<String>;
+
 /// An uploaded object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fetched {
     /// Its bytes.
-    Bytes(Bytes),
-    /// It is longer than was asked for, and was not read.
-    TooLong(u64),
+    Bytes(Bytes, ObjectVersion),
+    /// It is longer than was asked for, and was not read; its length in bytes.
+    TooLong(u64, ObjectVersion),
     /// There is no such object.
     Missing,
 }

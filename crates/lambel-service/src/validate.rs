@@ -135,12 +135,12 @@ impl Validator {
     /// Reads one upload and makes its record. None where there is nothing to be recorded.
     async fn look(&self, task: &Task, image: ImageId, now: Timestamp) -> Result<Option<Subtask>, StoreError> {
         let key = ObjectKey { task: task.id, image };
-        let bytes = match self.objects.fetch(key, limits::IMAGE_BYTES).await? {
-            Fetched::Bytes(bytes) => bytes,
-            Fetched::TooLong(bytes) => {
+        let (bytes, version) = match self.objects.fetch(key, limits::IMAGE_BYTES).await? {
+            Fetched::Bytes(bytes, version) => (bytes, version),
+            Fetched::TooLong(bytes, version) => {
                 let detail = format!("the file has {bytes} bytes; the limit is {}", limits::IMAGE_BYTES);
                 let refusal = Refusal { code: "too-large".to_owned(), detail };
-                return Ok(Some(Subtask::rejected(task.id, image, bytes, refusal, now)));
+                return Ok(Some(Subtask::rejected(task.id, image, bytes, refusal, now).in_version(version)));
             }
             Fetched::Missing => {
                 tracing::warn!(task = %task.id, %image, "upload is gone");
@@ -158,7 +158,7 @@ impl Validator {
             tracing::error!(task = %task.id, %image, image.found = %digest, "object is not what its key says");
             return Ok(None);
         }
-        Ok(Some(match verdict {
+        let subtask = match verdict {
             Ok(found) => {
                 let preview = match lambel_image::preview_needed(&found, length) {
                     true => Preview::Wanted,
@@ -173,6 +173,7 @@ impl Validator {
                 tracing::info!(task = %task.id, %image, refusal.code, "image refused");
                 Subtask::rejected(task.id, image, length, refusal, now)
             }
-        }))
+        };
+        Ok(Some(subtask.in_version(version)))
     }
 }

@@ -15,9 +15,7 @@ const IMAGES: u32 = 8;
 
 /// The objects of a task's data set, out of the bucket, as anybody with nothing but the bucket has them.
 async fn objects(cloud: &Cloud, task: &str) -> Result<MemoryObjectStore> {
-    let config = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12()).load().await;
-    let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
-    let (s3, bucket) = (aws_sdk_s3::Client::from_conf(config), &cloud.dataset_bucket_name);
+    let (s3, bucket) = (cloud.s3().await, &cloud.dataset_bucket_name);
     let prefix = format!("{task}/");
     let store = MemoryObjectStore::default();
     for object in s3.list_objects_v2().bucket(bucket).prefix(&prefix).send().await?.contents() {

@@ -140,10 +140,8 @@ async fn an_upload_address_takes_exactly_what_was_announced() -> Result<()> {
 #[tokio::test]
 async fn an_upload_address_ends() -> Result<()> {
     let cloud = Cloud::running()?;
-    let config = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12()).load().await;
-    let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
     let life = aws_sdk_s3::presigning::PresigningConfig::expires_in(Duration::from_secs(1))?;
-    let put = aws_sdk_s3::Client::from_conf(config).put_object().bucket(&cloud.uploads_bucket_name).key("ends");
+    let put = cloud.s3().await.put_object().bucket(&cloud.uploads_bucket_name).key("ends");
     let signed = put.content_length(1).presigned(life).await?;
     let http = reqwest::Client::new();
     wait_for("the address ends", || async {

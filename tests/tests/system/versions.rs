@@ -121,7 +121,11 @@ async fn a_complete_task_has_a_version_that_is_told_of_and_can_be_asked_about() 
     assert_eq!(changes.len(), IMAGES as usize - leased.len());
     let row = &changes[0]["after"];
     assert_eq!((&row["label"], &row["votes"][0]["operator"]), (&json!("dog"), &json!(operator.subject)));
-    assert!(row["uri"].as_str().is_some_and(|uri| uri.starts_with("s3://") && uri.ends_with(&text(&row["image"]))));
+    let address = text(&row["uri"]);
+    let (bucket, key) = address.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).context("an address")?;
+    let object = cloud.s3().await.get_object().bucket(bucket).key(key).version_id(text(&row["object_version"]));
+    let bytes = object.send().await?.body.collect().await?.into_bytes();
+    assert_eq!(json!(lambel_core::ImageId::of(&bytes)), row["image"]);
     let of_first = files.iter().find(|(_, bytes)| lambel_core::ImageId::of(bytes) == leased[0]).context("its file")?;
     assert_eq!(one(&["blame", &of_first.0]).await?["commit"], regular["commit"]);
 

@@ -193,6 +193,9 @@ pub(super) fn subtask(subtask: &Subtask, pool: &str) -> Item {
     if subtask.state == SubtaskState::Open {
         put("open_shard", string(pool));
     }
+    if let Some(version) = &subtask.object_version {
+        put("object", string(version));
+    }
     if let Some(picture) = &subtask.picture {
         put("type", string(&picture.media_type));
         put("width", number(picture.width));
@@ -279,6 +282,7 @@ pub fn read_subtask(item: HashMap<String, AttributeValue>) -> StoreResult<Subtas
         state: of_name(reader.text("state")?).ok_or_else(|| bad("state"))?,
         rev: reader.number("rev")?,
         bytes: reader.number("bytes")?,
+        object_version: reader.maybe_text("object").map(ToOwned::to_owned),
         picture,
         preview,
         votes: reader.map("votes", read_vote)?,
@@ -486,7 +490,8 @@ mod tests {
         let picture = Picture { media_type: "image/jpeg".into(), width: 3, height: 2 };
         let task: TaskId = "019aa5a0-5c1e-7e3b-9d7c-1f7d3b0c2a11".parse().unwrap();
         let at = Timestamp::from_millis(5);
-        let mut record = Subtask::preparing(task, ImageId::MIN, 9, picture, Preview::NotNeeded, at);
+        let record = Subtask::preparing(task, ImageId::MIN, 9, picture, Preview::NotNeeded, at);
+        let mut record = record.in_version(Some("3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY".to_owned()));
         record.open(None);
         let cast = Vote { answer: Answer::Label(LabelIndex(7)), at, elapsed_ms: Some(3), earned: None };
         record.votes.insert("op".parse().unwrap(), cast);

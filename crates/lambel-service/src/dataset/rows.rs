@@ -159,6 +159,7 @@ fn row_of(task: &Task, subtask: Subtask, names: Vec<FileName>, place: &Place) ->
     let mut row = Row::new(subtask.image);
     row.names = names;
     row.uri = Some(place.uri(task.id, subtask.image));
+    row.object_version.clone_from(&subtask.object_version);
     row.bytes = Some(subtask.bytes);
     if let Some(picture) = &subtask.picture {
         row.media_type = Some(picture.media_type.clone());
