@@ -65,10 +65,10 @@ fn read(file: &PathBuf) -> Outcome<Value> {
 
 /// A note for people: a text as it is, JSON in lines.
 pub(super) fn whole(note: &NoteView) -> String {
-    match &note.value {
-        Value::String(text) => printable(text),
-        value => serde_json::to_string_pretty(value).unwrap_or_default(),
-    }
+    printable(&match &note.value {
+        Value::String(text) => text.clone(),
+        value => format!("{value:#}"),
+    })
 }
 
 /// A row of a list: what it is found by, the beginning of what it says, who wrote it when.
