@@ -4,7 +4,7 @@ use std::{env, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use aws_config::{BehaviorVersion, sts::AssumeRoleProvider};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{config::SharedCredentialsProvider, types::AttributeValue};
 use lambel_core::api::PolicyFields;
 use lambel_system_tests::{Cloud, Terminal, pictures, wait_for};
 use serde_json::{Value, json};
@@ -130,7 +130,7 @@ async fn may_do_no_more(cloud: &Cloud, pipeline: &Pipeline, task: &str) -> Resul
     let account = cloud.dataset_moved_topic_arn.split(':').nth(4).context("an account")?;
     let arn = format!("arn:aws:iam::{account}:role/{}", pipeline.role);
     let role = AssumeRoleProvider::builder(arn).session_name("report").configure(&root).build().await;
-    let config = root.to_builder().credentials_provider(role).build();
+    let config = root.to_builder().credentials_provider(SharedCredentialsProvider::new(role)).build();
     let tables = aws_sdk_dynamodb::Client::new(&config);
     let text = |text: &str| AttributeValue::S(text.to_owned());
     // A condition that does not hold: what is let through changes nothing.
