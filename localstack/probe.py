@@ -164,6 +164,7 @@ def prepare(client, claimer, labeller, spare):
     versions = f"/api/tasks/{complete}/dataset"
     wait_for("its data set has a version", lambda: "live" in json.dumps(client.call("GET", f"{versions}/refs")))
     export = client.call("POST", f"{versions}/exports", {"version": "live", "format": "csv"})["export"]
+    client.call("PUT", f"{versions}/commits/live/notes/checked", {"value": "by hand"})
     # The last report on its operators.
     wait_for("its operators are known", lambda: client.call("GET", f"/api/tasks/{complete}/operators")["operators"])
     spare = [make_task(client) for _ in range(spare)]
@@ -174,6 +175,7 @@ def prepare(client, claimer, labeller, spare):
         "versions": ["live"],
         "branches": ["live", "released"],
         "exports": [export],
+        "notes": ["checked"],
         "workers": [subject(labeller.token)],
         "spare": spare,
         "webhooks": [make_webhook(client, states["open"]) for _ in range(5)],
@@ -224,6 +226,13 @@ def write_config(path, ids, with_token):
     bound = {
         "GET /api/tasks/{task}/dataset/blame": [data_set, ("query.image", "images", 0.8), ("query.at", "versions", 0.8)],
         "GET /api/tasks/{task}/dataset/commits/{version}": [data_set, ("path.version", "versions", 0.8)],
+        "GET /api/tasks/{task}/dataset/commits/{version}/notes": [data_set, ("path.version", "versions", 0.8)],
+        "GET /api/tasks/{task}/dataset/commits/{version}/notes/{key}": [
+            data_set,
+            ("path.version", "versions", 0.8),
+            ("path.key", "notes", 0.8),
+        ],
+        "PUT /api/tasks/{task}/dataset/commits/{version}/notes/{key}": [data_set, ("path.version", "versions", 0.8)],
         "GET /api/tasks/{task}/dataset/diff": [data_set, ("query.a", "versions", 0.9), ("query.b", "versions", 0.9)],
         "GET /api/tasks/{task}/dataset/exports/{export}": [data_set, ("path.export", "exports", 0.8)],
         "GET /api/tasks/{task}/dataset/log": [data_set, ("query.from", "versions", 0.8)],

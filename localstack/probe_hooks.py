@@ -31,6 +31,8 @@ BEYOND_THE_DOCUMENT = [
     # Looks at what is there.
     r"(version|from|at|a|b): behind `~` stands .*",
     r"(version|from|at|a|b): several versions begin with these digits.*",
+    # How long a note is as JSON.
+    r"value: a note has \d+ bytes of JSON at most, .*",
     # Blanks at both ends do not count.
     r"message: 1 to 1000 characters, .*",
     # The sum of lengths.

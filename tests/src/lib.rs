@@ -58,6 +58,8 @@ pub struct Cloud {
     pub subtask_completed_topic_arn: String,
     /// The topic of the ends of tasks.
     pub task_completed_topic_arn: String,
+    /// The table of tasks.
+    pub tasks_table_name: String,
     /// The table of subtasks.
     pub subtasks_table_name: String,
     /// The function that sweeps.

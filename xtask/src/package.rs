@@ -1,5 +1,5 @@
 //! Building the functions and laying them out: the template, and `functions/<name>/bootstrap` beside it.
-//! In that shape the template needs no edit to be deployed.
+//! In that shape the template needs no edit to be deployed. The same is done with the stacks of `examples/`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -21,14 +21,20 @@ pub(crate) struct Package {
     pub(crate) lambel: PathBuf,
     /// What draws the pictures of the demo.
     pub(crate) draw_samples: PathBuf,
+    /// The folders of the examples that are stacks of their own, each with its template and its `bootstrap`.
+    pub(crate) examples: PathBuf,
 }
+
+/// The examples that are stacks of their own, each with the name of its function's binary.
+const EXAMPLES: [(&str, &str); 1] = [("dataset-report", "dataset-report-function")];
 
 /// Builds everything that runs and lays it out in the instance's folder.
 pub(crate) fn build(instance: &Instance) -> Result<Package> {
     let functions = functions()?;
     // One call of cargo for all of them, so that what they share is built once.
     let mut built = step("building the functions and the command line", || {
-        let bins = functions.iter().map(String::as_str).chain(["lambel", "draw-samples"]);
+        let of_examples = EXAMPLES.map(|(_, binary)| binary);
+        let bins = functions.iter().map(String::as_str).chain(["lambel", "draw-samples"]).chain(of_examples);
         cargo_build(bins, &instance.log("build"))
     })?;
     let dir = instance.package();
@@ -38,11 +44,19 @@ pub(crate) fn build(instance: &Instance) -> Result<Package> {
         fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
         copy_if_changed(binary, &folder.join("bootstrap"))?;
     }
+    let examples = dir.join("examples");
+    for (name, binary) in EXAMPLES {
+        let binary = built.get(binary).with_context(|| format!("examples/{name} has no binary {binary}"))?;
+        let folder = examples.join(name);
+        fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
+        copy_if_changed(binary, &folder.join("bootstrap"))?;
+        copy_if_changed(&root().join("examples").join(name).join("template.yaml"), &folder.join("template.yaml"))?;
+    }
     let template = dir.join("template.yaml");
     copy_if_changed(&root().join("template.yaml"), &template)?;
     let lambel = built.remove("lambel").context("no crate has a binary called lambel")?;
     let draw_samples = built.remove("draw-samples").context("no crate has a binary called draw-samples")?;
-    Ok(Package { template, lambel, draw_samples })
+    Ok(Package { template, lambel, draw_samples, examples })
 }
 
 /// The names of the functions: the folders under `functions/`.

@@ -37,6 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         command
             .env("LAMBEL_CLOUD", instance.cloud_json())
             .env("LAMBEL_BIN", &package.lambel)
+            .env("LAMBEL_EXAMPLES", &package.examples)
             .env("LAMBEL_AWS", Venv::Tools.bin("aws"))
             .env("LAMBEL_READERS", Venv::Readers.bin("python"))
             .status()

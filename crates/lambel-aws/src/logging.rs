@@ -68,6 +68,7 @@ const OURS: &[&str] = &[
     "task_progress",
     "dataset_committer",
     "dataset_exporter",
+    "dataset_report",
     "skill_estimator",
     "sweeper",
     "webhook_sender",

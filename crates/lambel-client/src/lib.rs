@@ -13,6 +13,7 @@ mod client;
 mod error;
 mod exports;
 mod machine;
+mod notes;
 mod retry;
 mod routes;
 mod session;

@@ -22,10 +22,7 @@ impl Client {
 
     /// A version, by a branch, a tag, an id or the first digits of one.
     pub async fn version(&self, task: TaskId, version: &str) -> Result<CommitView> {
-        // What is no name of a version must not become another path.
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-~".contains(c);
-        let version: String = version.chars().map(|c| if plain(c) { c } else { '_' }).collect();
-        self.call("CommitView", Call::get(path(task, &format!("commits/{version}")))).await
+        self.call("CommitView", Call::get(version_path(task, version))).await
     }
 
     /// The branches and tags.
@@ -66,6 +63,14 @@ impl Client {
     pub async fn release(&self, task: TaskId, fields: &ReleaseFields) -> Result<BranchMoved> {
         self.call("BranchMoved", Call::post(path(task, "release"), fields)?).await
     }
+}
+
+/// The path of a version.
+pub(crate) fn version_path(task: TaskId, version: &str) -> String {
+    // What is no name of a version must not become another path.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-~".contains(c);
+    let version: String = version.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    path(task, &format!("commits/{version}"))
 }
 
 fn path(task: TaskId, rest: &str) -> String {

@@ -254,3 +254,19 @@ async fn a_file_is_read_from_where_it_was_left() {
     assert!(!heard[0].contains("range:") && heard[1].contains("range: bytes=2-\r\n"), "{heard:?}");
     assert!(heard.iter().all(|request| !request.contains("authorization")), "the storage gets no token");
 }
+
+#[tokio::test]
+async fn a_note_is_of_the_version_that_was_named_and_of_nothing_else() {
+    let note = r#"{"commit":"c","note":{"key":"f1","value":null,"by":{"id":"a"},"at":"2026-11-21T08:47:00.123Z"}}"#;
+    let script = Script::new(&[(503, ""), (200, note), (200, r#"{"commit":"c","notes":[]}"#)]).await;
+    let client = script.client(HOUR);
+    let (task, key) = (lambel_core::TaskId::random(), "f1".parse().unwrap());
+    let fields = lambel_core::api::notes::NoteFields { value: 0.91.into() };
+    client.put_note(task, "live~1", &key, &fields).await.unwrap();
+    client.notes(task, "../../x?a=b#c").await.unwrap();
+    let heard = script.heard();
+    let commits = format!("/stage/$default/api/tasks/{task}/dataset/commits");
+    assert!(heard[1].starts_with(&format!("PUT {commits}/live~1/notes/f1 ")), "{}", heard[1]);
+    assert!(heard[1].ends_with(r#"{"value":0.91}"#), "done twice it comes to the same");
+    assert!(heard[2].starts_with(&format!("GET {commits}/.._.._x_a_b_c/notes ")), "{}", heard[2]);
+}

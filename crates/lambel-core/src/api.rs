@@ -6,6 +6,7 @@ mod quality;
 
 pub mod dataset;
 pub mod exports;
+pub mod notes;
 
 mod gold;
 

@@ -84,6 +84,12 @@ pub const COMMIT_MESSAGE_CHARS: usize = 1_000;
 pub const VERSIONS_PER_PAGE: u32 = 100;
 /// Moves of the branches of one data set among which a version is looked for.
 pub const VERSIONS_KNOWN: usize = 20_000;
+/// Notes of one version of a data set. All of them fit into one answer.
+pub const NOTES_PER_VERSION: usize = 50;
+/// A note of a version, in bytes of JSON.
+pub const NOTE_BYTES: usize = 32_000;
+/// The key of a note, in characters.
+pub const NOTE_KEY_CHARS: usize = 64;
 /// Images of a version that can be exported in the cloud. The last step reads a file as a whole to compute its SHA-256,
 /// which takes minutes for so many.
 pub const IMAGES_PER_EXPORT: u64 = 10_000_000;

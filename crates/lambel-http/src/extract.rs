@@ -105,6 +105,17 @@ impl<S: Sync + Send> FromRequestParts<S> for VersionOf {
     }
 }
 
+/// The key of a note in the path. Whether it can be one is for the use case to say.
+pub(crate) struct NoteOf(pub(crate) String);
+
+impl<S: Sync + Send> FromRequestParts<S> for NoteOf {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(path_part(parts, state, "key").await.unwrap_or_default()))
+    }
+}
+
 /// The export of the path. What is not an id is the id of none.
 pub(crate) struct ExportOf(pub(crate) ExportId);
 

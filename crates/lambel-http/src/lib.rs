@@ -12,6 +12,7 @@ mod extract;
 mod gold;
 mod imports;
 mod json;
+mod notes;
 mod operators;
 mod pages;
 mod problem;
@@ -31,8 +32,15 @@ use axum::{
 };
 use lambel_core::{api::PublicConfig, limits};
 use lambel_service::{
-    dataset::Versions, exports::DatasetExports, import::VoteImports, operate::Operators, pace::Pace, quality::Quality,
-    supervise::Supervisors, tasks::Tasks, webhooks::Webhooks,
+    dataset::{DatasetNotes, Versions},
+    exports::DatasetExports,
+    import::VoteImports,
+    operate::Operators,
+    pace::Pace,
+    quality::Quality,
+    supervise::Supervisors,
+    tasks::Tasks,
+    webhooks::Webhooks,
 };
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, SecurityRequirement,
@@ -50,6 +58,8 @@ pub struct TaskManager {
     pub quality: Quality,
     /// Versions of the labelled data set.
     pub versions: Versions,
+    /// Notes of versions.
+    pub notes: DatasetNotes,
     /// Exports of versions.
     pub exports: DatasetExports,
     /// Addresses that are told of events.
@@ -58,11 +68,12 @@ pub struct TaskManager {
 
 /// The routes of `task-api`: those of the Task Manager, and everything that is open to everybody.
 pub fn tasks_app(manager: TaskManager, pace: Pace, config: PublicConfig) -> Router {
-    let TaskManager { tasks, quality, versions, exports, webhooks } = manager;
+    let TaskManager { tasks, quality, versions, notes, exports, webhooks } = manager;
     let api = Router::new()
         .merge(tasks::routes().merge(imports::task_routes()).split_for_parts().0.with_state(tasks))
         .merge(quality::routes().split_for_parts().0.with_state(quality))
         .merge(datasets::routes().split_for_parts().0.with_state(versions))
+        .merge(notes::routes().split_for_parts().0.with_state(notes))
         .merge(exports::routes().split_for_parts().0.with_state(exports))
         .merge(webhooks::routes().split_for_parts().0.with_state(webhooks));
     finish(keep_pace(api, pace).merge(pages::routes(config)))
@@ -121,6 +132,7 @@ pub fn openapi() -> OpenApi {
         .merge(without_state(imports::vote_routes().into_openapi()))
         .merge(without_state(quality::routes().into_openapi()))
         .merge(without_state(datasets::routes().into_openapi()))
+        .merge(without_state(notes::routes().into_openapi()))
         .merge(without_state(exports::routes().into_openapi()))
         .merge(without_state(operators::routes().into_openapi()))
         .merge(without_state(supervisors::routes().into_openapi()))

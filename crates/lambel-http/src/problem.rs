@@ -40,6 +40,8 @@ kinds! {
         "The task has no image with this id.";
     VERSION_NOT_FOUND = "version-not-found", NOT_FOUND, "Version not found",
         "The data set of the task has no such branch, tag or version. The detail says which names there are.";
+    NOTE_NOT_FOUND = "note-not-found", NOT_FOUND, "Note not found",
+        "The version of the data set has no note with this key.";
     EXPORT_NOT_FOUND = "export-not-found", NOT_FOUND, "Export not found",
         "The data set of the task has no export with this id.";
     ROUTE_NOT_FOUND = "route-not-found", NOT_FOUND, "No such address",
@@ -99,6 +101,7 @@ impl From<Error> for Problem {
             Error::TaskNotFound => TASK_NOT_FOUND,
             Error::ImageNotFound => IMAGE_NOT_FOUND,
             Error::VersionNotFound(_) => VERSION_NOT_FOUND,
+            Error::NoteNotFound => NOTE_NOT_FOUND,
             Error::ExportNotFound => EXPORT_NOT_FOUND,
             Error::TaskEnded(_) => TASK_ENDED,
             Error::Conflict(_) => CONFLICT,

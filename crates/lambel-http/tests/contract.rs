@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "contract/notes.rs"]
+mod notes;
 mod support;
 #[path = "contract/webhooks.rs"]
 mod webhooks;
@@ -70,7 +72,7 @@ fn every_answer_of_every_operation_has_a_shape() {
             }
         }
     }
-    assert_eq!(operations.len(), 51);
+    assert_eq!(operations.len(), 54);
 }
 
 fn resolve<'a>(document: &'a Value, part: &'a Value) -> &'a Value {
@@ -92,6 +94,7 @@ async fn nothing_under_api_answers_without_a_caller() {
             .replace("{image}", &image.to_string())
             .replace("{operator}", "op-1")
             .replace("{version}", "live")
+            .replace("{key}", "report")
             .replace("{export}", &"0".repeat(32));
         let path = path.replace("{webhook}", id);
         for method in methods.as_object().unwrap().keys() {

@@ -9,6 +9,7 @@ mod desks;
 mod exports;
 mod gold;
 mod imports;
+mod notes;
 pub mod quality;
 mod webhooks;
 
@@ -34,6 +35,8 @@ pub use datasets::datasets;
 pub use exports::{export_files, exports};
 
 pub use gold::run_gold;
+
+pub use notes::notes;
 
 /// Runs every case.
 pub async fn run(store: &dyn Store) {

@@ -8,6 +8,7 @@ mod datasets;
 mod exports;
 pub mod faults;
 mod gold;
+mod notes;
 mod store;
 mod webhooks;
 
@@ -32,6 +33,7 @@ use lambel_service::ports::{
 
 pub use datasets::MemoryDatasets;
 pub use exports::{MemoryExportFiles, MemoryExportQueue, MemoryExports};
+pub use notes::MemoryNotes;
 pub use store::MemoryStore;
 pub use webhooks::{MemoryWebhookQueue, MemoryWebhooks};
 

@@ -33,6 +33,9 @@ pub enum Error {
     /// There is no such version of the data set.
     #[error("{0}")]
     VersionNotFound(String),
+    /// The version has no such note.
+    #[error("the version has no note with this key")]
+    NoteNotFound,
     /// There is no such export.
     #[error("there is no export with this id of the task's data set")]
     ExportNotFound,

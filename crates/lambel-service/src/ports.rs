@@ -46,6 +46,10 @@ mod gold;
 
 pub use gold::{GoldStore, NoGold, SharedGold};
 
+mod notes;
+
+pub use notes::{Note, NoteStore, SharedNotes};
+
 /// The world did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {

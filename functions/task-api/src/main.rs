@@ -10,7 +10,12 @@ use lambel_aws::{
 use lambel_core::api::PublicConfig;
 use lambel_http::TaskManager;
 use lambel_service::{
-    dataset::Versions, exports::DatasetExports, pace::Pace, ports::SystemClock, quality::Quality, tasks::Tasks,
+    dataset::{DatasetNotes, Versions},
+    exports::DatasetExports,
+    pace::Pace,
+    ports::SystemClock,
+    quality::Quality,
+    tasks::Tasks,
     webhooks::Webhooks,
 };
 
@@ -52,9 +57,10 @@ async fn main() -> Result<(), Error> {
     let tasks = tasks.with_estimates(queues.clone()).with_gold(store.clone());
     let datasets = Arc::new(datasets);
     let versions = Versions::new(tasks.clone(), datasets.clone(), queues);
+    let notes = DatasetNotes::new(tasks.clone(), datasets.clone(), store.clone());
     let quality = Quality::new(tasks.clone(), store.clone());
     let exports = DatasetExports::new(tasks.clone(), store, export_files, export_queue, datasets);
-    let app = lambel_http::tasks_app(TaskManager { tasks, quality, versions, exports, webhooks }, pace, config);
+    let app = lambel_http::tasks_app(TaskManager { tasks, quality, versions, notes, exports, webhooks }, pace, config);
     lambda_http::run(service_fn(move |mut request: Request| {
         if let Some(caller) = gateway::caller(&request) {
             request.extensions_mut().insert(caller);

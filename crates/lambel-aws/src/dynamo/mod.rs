@@ -9,6 +9,7 @@
 //! | `webhooks` | the table of webhooks, and its port |
 //! | `quality` | those of the port of operators' quality |
 //! | `refs` | the branches and tags of data sets |
+//! | `notes` | the port of notes of versions, and its items |
 //! | `gold` | those of the port of gold |
 //! | `exports` | the port of exports of data sets, and the items that belong to it |
 
@@ -19,6 +20,7 @@ mod gold;
 mod imports;
 pub mod items;
 mod keys;
+mod notes;
 mod quality;
 mod refs;
 mod subtasks;

@@ -12,6 +12,7 @@ mod folder;
 mod history;
 mod keep;
 mod mark;
+mod note;
 mod originals;
 mod rows;
 mod service;
@@ -53,6 +54,8 @@ pub(crate) enum DatasetCommand {
     Release(mark::ReleaseArgs),
     /// Give a version a name for good, or list these names
     Tag(mark::TagArgs),
+    /// Say something of a version that the service keeps, or read what was said
+    Note(note::Args),
     /// List branches and tags, and what they stand for
     Refs(mark::RefsArgs),
     /// Read everything and check it: every hash, order and count; exit code 6 if something is wrong
@@ -73,6 +76,7 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
         DatasetCommand::Rollback(args) => mark::rollback(context, args).await,
         DatasetCommand::Release(args) => mark::release(context, args).await,
         DatasetCommand::Tag(args) => mark::tag(context, args).await,
+        DatasetCommand::Note(args) => note::run(context, args).await,
         DatasetCommand::Refs(args) => mark::refs(context, args).await,
         DatasetCommand::Verify(args) => keep::verify(context, args).await,
         DatasetCommand::Gc(args) => keep::gc(context, args).await,

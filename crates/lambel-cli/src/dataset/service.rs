@@ -4,17 +4,20 @@ use std::time::{Duration, Instant};
 
 use lambel_client::Client;
 use lambel_core::{
-    TaskId,
-    api::dataset::{BlameQuery, CommitFields, DiffQuery, LogQuery, ReleaseFields, RollbackFields, TagFields},
+    NoteKey, TaskId,
+    api::{
+        dataset::{BlameQuery, CommitFields, DiffQuery, LogQuery, ReleaseFields, RollbackFields, TagFields},
+        notes::NoteFields,
+    },
 };
 use lambel_dataset::{Change, DiffSummary};
 use serde_json::{Map, Value, json};
 
-use super::{called, diff, history, mark, short_text};
+use super::{called, diff, history, mark, note, short_text};
 use crate::{
     context::Context,
     exit::{Exit, Failure, Outcome},
-    output::printable,
+    output::{columns, printable},
     progress::Progress,
 };
 
@@ -88,7 +91,40 @@ impl<'a> Service<'a> {
 
     pub(super) async fn show(&self, which: &str) -> Outcome {
         let version = self.client.version(self.task, which).await?;
-        self.context.out.show(&version, history::describe)
+        let notes = self.client.notes(self.task, &version.commit).await?.notes;
+        let mut shown = serde_json::to_value(&version)
+            .map_err(|error| Failure::new(Exit::Failed, format!("the version cannot be written: {error}")))?;
+        shown["notes"] = json!(notes);
+        self.context.out.show(&shown, |_| {
+            let text = history::describe(&version);
+            match notes.is_empty() {
+                true => text,
+                false => format!("{text}\n\n{}", columns(&notes.iter().map(note::row).collect::<Vec<_>>())),
+            }
+        })
+    }
+
+    /// The notes of a version, each on a line.
+    pub(super) async fn notes(&self, which: &str) -> Outcome {
+        let (out, found) = (self.context.out, self.client.notes(self.task, which).await?.notes);
+        if out.json {
+            return found.iter().try_for_each(|note| out.json(note));
+        }
+        if found.is_empty() {
+            out.note("there are no notes");
+            return Ok(());
+        }
+        out.line(&columns(&found.iter().map(note::row).collect::<Vec<_>>()))
+    }
+
+    /// One note of a version, all of it.
+    pub(super) async fn note(&self, which: &str, key: &NoteKey) -> Outcome {
+        self.context.out.show(&self.client.note(self.task, which, key).await?, note::whole)
+    }
+
+    pub(super) async fn put_note(&self, which: &str, key: &NoteKey, fields: &NoteFields) -> Outcome {
+        let written = self.client.put_note(self.task, which, key, fields).await?;
+        self.context.out.show(&written, |written| format!("{} is a note of {} now", written.note.key, written.commit))
     }
 
     pub(super) async fn diff(&self, a: String, b: String, only_counts: bool) -> Outcome {

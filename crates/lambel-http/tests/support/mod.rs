@@ -17,12 +17,12 @@ use lambel_core::{
 };
 use lambel_http::{Caller, TaskManager};
 use lambel_memory::{
-    ManualClock, MemoryDatasets, MemoryExportFiles, MemoryExportQueue, MemoryExports, MemoryMessages, MemoryObjects,
-    MemoryStore, MemoryWebhookQueue, MemoryWebhooks,
+    ManualClock, MemoryDatasets, MemoryExportFiles, MemoryExportQueue, MemoryExports, MemoryMessages, MemoryNotes,
+    MemoryObjects, MemoryStore, MemoryWebhookQueue, MemoryWebhooks,
 };
 use lambel_service::{
     Role,
-    dataset::{Committer, Place, Versions},
+    dataset::{Committer, DatasetNotes, Place, Versions},
     exports::{DatasetExports, Exporter},
     import::VoteImports,
     open::Opener,
@@ -126,6 +126,7 @@ impl World {
             tasks: tasks.clone().with_gold(store.clone()),
             quality: Quality::new(tasks.clone(), store.clone()),
             versions: Versions::new(tasks.clone(), datasets.clone(), datasets.clone()),
+            notes: DatasetNotes::new(tasks.clone(), datasets.clone(), Arc::<MemoryNotes>::default()),
             exports: DatasetExports::new(tasks, records.clone(), files.clone(), export_queue.clone(), datasets.clone()),
             webhooks: Webhooks::new(
                 store.clone(),

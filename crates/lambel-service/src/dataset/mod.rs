@@ -7,12 +7,14 @@
 //! | `schedule` | which tasks are due for a version |
 //! | `name` | finding a version by what people call it |
 //! | `ask` | what a client asks and says of versions |
+//! | `notes` | what a client says of a version afterwards |
 //! | `check` | is a data set whole, and is it what the tables say? what is in it for nothing? |
 
 mod ask;
 mod check;
 mod commit;
 mod name;
+mod notes;
 mod rows;
 mod schedule;
 
@@ -21,6 +23,7 @@ pub use check::{Checked, Checker, Disagreement, LEAST_GRACE};
 pub(crate) use commit::task_of;
 pub use commit::{Committer, consensus, policy_of};
 pub use name::{Names, find};
+pub use notes::DatasetNotes;
 pub use rows::{Place, rows};
 
 /// What versions name as the program that made them.
