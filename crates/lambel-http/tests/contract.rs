@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "contract/calibration.rs"]
+mod calibration;
 mod support;
 #[path = "contract/webhooks.rs"]
 mod webhooks;
