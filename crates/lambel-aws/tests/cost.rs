@@ -9,7 +9,7 @@ use lambel_core::{
     ImageId, Subtask, TaskId,
     api::{
         AddGold, AnnounceFiles, AudienceFields, Claim, CreateTask, FileAnnouncement, GoldFields, ImagesQuery, LeaseRef,
-        PageQuery, PolicyFields, ReturnLeases, SealTask, SubmitVotes, SubmittedVote, VoteOutcome,
+        PageQuery, PolicyFields, ReturnLeases, RuleName, SealTask, SubmitVotes, SubmittedVote, VoteOutcome,
     },
     subtask::{Picture, Preview},
 };
@@ -41,7 +41,9 @@ impl World {
         let objects = Arc::new(MemoryObjects::default());
         Self {
             operators: Operators::new(store.clone(), objects.clone(), Arc::new(SystemClock)).with_gold(store.clone()),
-            tasks: Tasks::new(store.clone(), objects.clone(), Arc::new(SystemClock)).with_gold(store.clone()),
+            tasks: Tasks::new(store.clone(), objects.clone(), Arc::new(SystemClock))
+                .with_gold(store.clone())
+                .with_calibrations(store.clone()),
             messages: Arc::new(MemoryMessages::default()),
             objects,
             store,
@@ -182,6 +184,38 @@ async fn gold_costs_a_claim_six_requests_more_and_a_vote_two() {
         assert!(claimed.len() == 20 && of_gold > 0 && usage.total() <= 33, "{claimed_before}: {usage:?}");
         let usage = world.vote(1, task, &claimed).await;
         assert_eq!(usage.requests, requests(&[("BatchGetItem", 2), ("UpdateItem", 20 - of_gold + 1)]));
+    }
+}
+
+/// Only where there can be a calibration, and something is decided.
+#[tokio::test]
+async fn a_calibration_costs_whoever_reads_one_request_more() {
+    let world = World::new().await;
+    let alice = Caller::new("alice", [Role::Client]);
+    let adaptive = PolicyFields { rule: Some(RuleName::Adaptive), ..PolicyFields::default() };
+    let with_gold = PolicyFields { gold_rate: Some(0.1), ..adaptive.clone() };
+    let counted = PolicyFields { gold_rate: Some(0.1), quorum: Some(2), ..PolicyFields::default() };
+    for (policy, more) in [(counted, 0), (adaptive, 0), (with_gold, 1)] {
+        let task = world.task_by(policy, 100).await;
+        world.fill(task, 2).await;
+        let mut read = Vec::new();
+        for decided in [false, true] {
+            let voters = if decided { 1..3 } else { 0..0 };
+            for who in voters {
+                let images = world.claim(who, task, 2).await;
+                world.vote(who, task, &images).await;
+            }
+            world.store.meter().take();
+            let page = world.tasks.images(&alice, task, &ImagesQuery::default()).await.unwrap();
+            let of_page = world.store.meter().take().total();
+            assert_eq!(
+                page.images.iter().filter(|image| image.status.confidence.is_some()).count(),
+                2 * usize::from(decided)
+            );
+            world.tasks.image(&alice, task, page.images[0].image).await.unwrap();
+            read.push((of_page, world.store.meter().take().total()));
+        }
+        assert_eq!(read[1], (read[0].0 + more, read[0].1 + more));
     }
 }
 

@@ -3,7 +3,7 @@
 use lambel_client::Client;
 use lambel_core::{
     ImageId, TaskId,
-    api::{Explained, ImageView, PageQuery, VoteView},
+    api::{CalibrationView, Explained, ImageView, PageQuery, VoteView},
     limits,
 };
 
@@ -103,7 +103,18 @@ fn explanation(explained: &Explained) -> String {
         Some(false) => "\nthe votes, judged again, do NOT come to what is recorded",
         None => "",
     };
-    format!("{how}\n{}{again}", columns(&rows))
+    format!("{how}\n{}{}{again}", columns(&rows), calibrated(explained))
+}
+
+/// What the confidence was before it was calibrated.
+fn calibrated(explained: &Explained) -> String {
+    let Some((posterior, calibration)) = explained.posterior.zip(explained.calibration) else { return String::new() };
+    let CalibrationView { gold, temperature, epsilon } = calibration;
+    let (temperature, epsilon) = (temperature.unwrap_or(1.0), epsilon.unwrap_or(0.0));
+    format!(
+        "\ndecided with {:.2} %; the confidence is calibrated by {gold} images of gold (T {temperature:.3}, ε {epsilon:.2})",
+        100.0 * posterior.get()
+    )
 }
 
 fn votes(votes: &[VoteView]) -> String {
@@ -137,7 +148,7 @@ mod tests {
     fn an_image_is_shown_with_its_votes_and_why() {
         let view: ImageView = serde_json::from_value(serde_json::json!({
             "image": "0".repeat(64), "names": ["a.png"], "state": "complete", "bytes": 9, "label": "cat",
-            "confidence": 0.984, "decided_at": "2026-11-21T09:00:00.000Z",
+            "confidence": 0.91, "decided_at": "2026-11-21T09:00:00.000Z",
             "votes": [
                 {"operator": "op-1", "label": "cat", "at": "2026-11-21T08:00:00.000Z", "elapsed_ms": 1_250,
                  "weight": 4.7, "phase": "warm"},
@@ -146,16 +157,18 @@ mod tests {
             "explained": {
                 "rule": "adaptive", "confidence_wanted": 0.95, "phase": "warm",
                 "labels": [{"label": "cat", "votes": 1, "score": 4.7, "confidence": 0.984}],
-                "others": 0.016, "agrees": false,
+                "others": 0.016, "posterior": 0.984, "agrees": false,
+                "calibration": {"gold": 61, "temperature": 1.189_207, "epsilon": 0.12},
             },
         }))
         .unwrap();
         let text = describe(&view);
         for part in [
-            "cat (98.40 %)",
+            "cat (91.00 %)",
             "decided by adaptive, which asks for 95.0 %; the operators were known",
             "cat          1      4.700  98.40 %",
             "(any other)  0             1.60 %",
+            "decided with 98.40 %; the confidence is calibrated by 61 images of gold (T 1.189, ε 0.12)",
             "do NOT come to what is recorded",
             "1.2 s  4.700   warm",
             "(abstains: unclear), too late",

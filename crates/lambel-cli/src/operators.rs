@@ -5,8 +5,8 @@ use std::{fs, path::PathBuf};
 use lambel_client::Client;
 use lambel_core::{
     Label, LabelIndex, TaskId,
-    api::{ConfusionCount, OperatorPage, OperatorReport, PageQuery},
-    consensus::{Cell, Matrix, Part},
+    api::{CalibrationView, ConfusionCount, OperatorPage, OperatorReport, PageQuery},
+    consensus::{Alarm, CALIBRATED_FROM, Cell, Matrix, Part},
     limits,
 };
 
@@ -96,6 +96,27 @@ fn part(part: Option<Part>) -> String {
     part.and_then(Part::share).map(percent).unwrap_or_default()
 }
 
+fn calibration(found: &CalibrationView) -> String {
+    let CalibrationView { gold, temperature, epsilon } = *found;
+    let why = match temperature.zip(epsilon) {
+        Some((temperature, epsilon)) => {
+            return format!("confidences are calibrated by {gold} images of gold (T {temperature:.3}, ε {epsilon:.2})");
+        }
+        None if (gold as usize) < CALIBRATED_FROM => format!("of {CALIBRATED_FROM} images of gold {gold} are answered"),
+        None => format!("{gold} images of gold do not show that it would help"),
+    };
+    format!("confidences are not calibrated: {why}")
+}
+
+fn alarm(found: &Alarm) -> String {
+    let Alarm { majority_only, model_only, p } = *found;
+    let chance = if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") };
+    format!(
+        "ALARM: plain majority does better on gold than weighed votes: {majority_only} images that only it has right \
+         against {model_only} ({chance})"
+    )
+}
+
 fn describe(page: &OperatorPage) -> String {
     let mut lines = Vec::new();
     match page.measured_at {
@@ -109,6 +130,8 @@ fn describe(page: &OperatorPage) -> String {
     } else if page.measured_at.is_some() {
         lines.push("Krippendorff's alpha cannot be told: no image has two votes, or all are for one label".to_owned());
     }
+    lines.extend(page.calibration.map(|found| calibration(&found)));
+    lines.extend(page.alarm.map(|found| alarm(&found)));
     if page.operators.is_empty() {
         return printable(&lines.join("\n"));
     }
@@ -181,6 +204,35 @@ mod tests {
         assert!(lines[4].contains("90.0 %") && lines[4].ends_with("1.4 s"), "{text}");
         assert!(lines[5].ends_with("paused  same-answer"), "{text}");
         assert_eq!(lines[7], "op-2: says `\u{fffd}[2J` in 99.00 % of the cases (same-answer)");
+    }
+
+    #[test]
+    fn a_report_says_what_gold_says_of_the_confidences() {
+        let with = |calibration: serde_json::Value| {
+            let calibration = Some(serde_json::from_value(calibration).unwrap());
+            let alarm = Some(Alarm { majority_only: 9, model_only: 1, p: 0.010_742 });
+            describe(&OperatorPage { calibration, alarm, ..page() })
+        };
+        for (calibration, says) in [
+            (
+                serde_json::json!({"gold": 61, "temperature": 1.189_207, "epsilon": 0.12}),
+                "confidences are calibrated by 61 images of gold (T 1.189, ε 0.12)",
+            ),
+            (serde_json::json!({"gold": 49}), "confidences are not calibrated: of 50 images of gold 49 are answered"),
+            (
+                serde_json::json!({"gold": 50}),
+                "confidences are not calibrated: 50 images of gold do not show that it would help",
+            ),
+        ] {
+            let text = with(calibration);
+            let lines: Vec<&str> = text.lines().collect();
+            assert_eq!(lines[2], says);
+            assert!(
+                lines[3].starts_with("ALARM: plain majority")
+                    && lines[3].ends_with("9 images that only it has right against 1 (p = 0.011)"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

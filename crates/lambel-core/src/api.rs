@@ -29,8 +29,8 @@ mod imports;
 pub use imports::{BeginImport, BringAnswer, BringVotes, OutsideReceipt, OutsideVote};
 
 pub use quality::{
-    Agreement, ConfusionCount, Explained, FlagView, Interval, LabelShare, OperatorPage, OperatorQualityView,
-    OperatorReport, PauseInTaskView,
+    Agreement, CalibrationView, ConfusionCount, Explained, FlagView, Interval, LabelShare, OperatorPage,
+    OperatorQualityView, OperatorReport, PauseInTaskView,
 };
 
 pub use gold::{AddGold, GoldFields, GoldOutcome, GoldPage, GoldReceipt, GoldReceipts, GoldRemoval, GoldView};

@@ -13,6 +13,7 @@
 //! condition that implies the same outcome; these functions say what the outcome is.
 
 pub mod batch;
+mod reported;
 
 use std::collections::BTreeMap;
 

@@ -4,6 +4,8 @@
 
 #[path = "contract/notes.rs"]
 mod notes;
+#[path = "contract/calibration.rs"]
+mod calibration;
 mod support;
 #[path = "contract/webhooks.rs"]
 mod webhooks;

@@ -5,6 +5,7 @@
 
 mod audit;
 pub mod caller;
+mod confidence;
 pub mod dataset;
 pub mod dead_letters;
 pub mod error;

@@ -18,6 +18,7 @@ use crate::{
 };
 
 pub use reading::Quality;
+pub(crate) use reading::calibration_view;
 pub(crate) use report::{Reporter, Seen, Tallies};
 
 /// How often a pause is tried again when the task, or the operator's quality record, has changed in between.

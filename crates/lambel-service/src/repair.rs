@@ -3,14 +3,16 @@
 //! Every step is one that the running system takes too, or that a recount without any motion has proved. So it does
 //! no harm twice, or beside operators at work, or when it is stopped in the middle.
 
+use std::sync::Arc;
+
 use lambel_core::{CountsChange, ImageId, Task, TaskId, event::Event, event::NewSubtasks};
 use serde::Serialize;
 
 use crate::{
     error::{Error, Result},
     ports::{
-        CLOSED_AT_ONCE, Clock, Closing, Messages, ObjectKey, SharedClock, SharedMessages, SharedObjects,
-        SharedQualityStore, SharedStore, Store,
+        CLOSED_AT_ONCE, Clock, Closing, Messages, NoGold, ObjectKey, SharedClock, SharedGold, SharedMessages,
+        SharedObjects, SharedQualityStore, SharedStore, Store,
     },
     progress::{Advance, advance},
     skills::{Estimator, Finished},
@@ -53,6 +55,7 @@ pub enum Step {
 pub struct Repairer {
     store: SharedStore,
     quality: SharedQualityStore,
+    gold: SharedGold,
     objects: SharedObjects,
     messages: SharedMessages,
     clock: SharedClock,
@@ -67,7 +70,13 @@ impl Repairer {
         messages: SharedMessages,
         clock: SharedClock,
     ) -> Self {
-        Self { store, quality, objects, messages, clock }
+        Self { store, quality, gold: Arc::new(NoGold), objects, messages, clock }
+    }
+
+    /// The same, for tasks with gold: without it a last batch would be made as if nobody had answered any.
+    #[must_use]
+    pub fn with_gold(self, gold: SharedGold) -> Self {
+        Self { gold, ..self }
     }
 
     /// Does what follows from a survey that was just made. Of more than [`crate::survey::FINDINGS_NAMED`] findings
@@ -85,6 +94,7 @@ impl Repairer {
             Advance::Completed(_) => true,
             Advance::WantsBatch => {
                 let estimator = Estimator::new(self.store.clone(), self.quality.clone(), self.clock.clone());
+                let estimator = estimator.with_gold(self.gold.clone());
                 estimator.finish(task.id).await? == Finished::Completed
             }
         };

@@ -21,8 +21,10 @@ use lambel_core::{
 
 use crate::{
     caller::Caller,
+    confidence::Reported,
     error::{Error, Result},
     ports::FilePlace,
+    quality::calibration_view,
     tasks::Tasks,
 };
 
@@ -65,13 +67,14 @@ impl Tasks {
         let mut images: Vec<_> = files.iter().map(|file| file.image).collect();
         images.dedup();
         let subtasks = self.known(&task, &images).await?;
+        let reported = self.reported(&task, subtasks.values()).await?;
         let mut rows = Vec::with_capacity(files.len());
         let mut bytes = 0;
         for file in &files {
             let row = ResultRow {
                 name: file.name.to_string(),
                 image: file.image,
-                status: status(&task, subtasks.get(&file.image), file.bytes),
+                status: status(&task, subtasks.get(&file.image), file.bytes, &reported),
             };
             bytes += serde_json::to_vec(&row).map_or(0, |json| json.len());
             if bytes > limits::RESPONSE_BYTES
@@ -112,11 +115,12 @@ impl Tasks {
             .then(|| subtasks.last().map(|subtask| subtask.image.to_string()))
             .flatten();
         subtasks.retain(|subtask| query.state.is_none_or(|state| ImageState::from(subtask.state) == state));
+        let reported = self.reported(&task, &subtasks).await?;
         let views = subtasks.into_iter().map(|subtask| {
-            let task = &task;
+            let (task, reported) = (&task, &reported);
             async move {
                 let files = self.store.files_of(task, subtask.image, NAMES).await?;
-                Ok::<_, Error>(image_view(task, subtask.image, &files, Some(&subtask)))
+                Ok::<_, Error>(image_view(task, subtask.image, &files, Some(&subtask), reported))
             }
         });
         Ok(fit(stream::iter(views).buffered(16).try_collect().await?, next))
@@ -132,7 +136,7 @@ impl Tasks {
         let known = self.known(task, &images).await?;
         let views = images.into_iter().filter(|image| !known.contains_key(image)).map(|image| async move {
             let files = self.store.files_of(task, image, NAMES).await?;
-            Ok::<_, Error>(image_view(task, image, &files, None))
+            Ok::<_, Error>(image_view(task, image, &files, None, &Reported::default()))
         });
         let views: Vec<_> = views.collect();
         Ok(fit(stream::iter(views).buffered(16).try_collect().await?, next))
@@ -146,9 +150,18 @@ impl Tasks {
         if files.is_empty() && subtask.is_none() {
             return Err(Error::ImageNotFound);
         }
+        let reported = self.reported(&task, &subtask).await?;
         let explained = subtask.as_ref().filter(|subtask| are_votes_shown(&task, subtask));
-        let explained = explained.and_then(|subtask| explained_of(&task, subtask));
-        Ok(ImageView { explained, ..image_view(&task, image, &files, subtask.as_ref()) })
+        let explained = explained.and_then(|subtask| explained_of(&task, subtask, &reported));
+        Ok(ImageView { explained, ..image_view(&task, image, &files, subtask.as_ref(), &reported) })
+    }
+
+    /// How the confidences of these subtasks are reported. Where none is decided there is nothing to read for it.
+    async fn reported(&self, task: &Task, subtasks: impl IntoIterator<Item = &Subtask>) -> Result<Reported> {
+        if !subtasks.into_iter().any(|subtask| subtask.decision.is_some()) {
+            return Ok(Reported::default());
+        }
+        Ok(Reported::read(self.quality.as_deref(), task).await?)
     }
 
     /// The files behind a place, over the shards.
@@ -187,18 +200,24 @@ fn fit(images: Vec<ImageView>, next: Option<String>) -> ImagePage {
     ImagePage { images: kept, next }
 }
 
-fn image_view(task: &Task, image: ImageId, files: &[AnnouncedFile], subtask: Option<&Subtask>) -> ImageView {
+fn image_view(
+    task: &Task,
+    image: ImageId,
+    files: &[AnnouncedFile],
+    subtask: Option<&Subtask>,
+    reported: &Reported,
+) -> ImageView {
     ImageView {
         image,
         names: files.iter().map(|file| file.name.to_string()).collect(),
-        status: status(task, subtask, files.first().map_or(0, |file| file.bytes)),
+        status: status(task, subtask, files.first().map_or(0, |file| file.bytes), reported),
         created_at: subtask.map(|subtask| subtask.created_at),
         explained: None,
     }
 }
 
 /// Why an image was decided as it was; none where nobody has voted on it.
-fn explained_of(task: &Task, subtask: &Subtask) -> Option<Explained> {
+fn explained_of(task: &Task, subtask: &Subtask, reported: &Reported) -> Option<Explained> {
     if subtask.votes.is_empty() {
         return None;
     }
@@ -213,12 +232,15 @@ fn explained_of(task: &Task, subtask: &Subtask) -> Option<Explained> {
         let label = task.labels.get(share.label)?.clone();
         Some(LabelShare { label, votes: share.votes, score: share.score, confidence: share.confidence })
     };
+    let posterior = subtask.posterior(rule, task.labels.len());
     Some(Explained {
         rule: fields.rule.unwrap_or(RuleName::Majority),
         confidence_wanted: fields.confidence,
         phase: seen.phase,
         labels: seen.labels.iter().filter_map(share).collect(),
         others: rule.weighs().then_some(seen.others),
+        posterior,
+        calibration: posterior.and(reported.found()).map(calibration_view),
         agrees: subtask.decision.map(|decision| again == Some(decision)),
     })
 }
@@ -230,7 +252,7 @@ fn are_votes_shown(task: &Task, subtask: &Subtask) -> bool {
 }
 
 /// What is known of an image. `announced_bytes` serves while there is no record.
-fn status(task: &Task, subtask: Option<&Subtask>, announced_bytes: u64) -> ImageStatus {
+fn status(task: &Task, subtask: Option<&Subtask>, announced_bytes: u64, reported: &Reported) -> ImageStatus {
     let labels = &task.labels;
     let picture = subtask.and_then(|subtask| subtask.picture.as_ref());
     let decision = subtask.and_then(|subtask| subtask.decision);
@@ -247,7 +269,7 @@ fn status(task: &Task, subtask: Option<&Subtask>, announced_bytes: u64) -> Image
         width: picture.map(|picture| picture.width),
         height: picture.map(|picture| picture.height),
         label: decision.and_then(|decision| labels.get(decision.label?).cloned()),
-        confidence: decision.map(|decision| decision.confidence),
+        confidence: subtask.and_then(|subtask| reported.of(task, subtask)),
         dispute: decision.and_then(|decision| decision.dispute),
         decided_by: subtask.filter(|subtask| subtask.decision.is_some()).map(|subtask| subtask.decided_by),
         refusal: subtask.and_then(|subtask| subtask.refusal.clone()),

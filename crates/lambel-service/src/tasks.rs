@@ -17,8 +17,8 @@ use crate::{
     caller::{Caller, Role},
     error::{Error, Result},
     ports::{
-        Announcement, NoGold, ObjectKey, SharedClock, SharedEstimates, SharedGold, SharedObjects, SharedStore, Store,
-        Trail,
+        Announcement, NoGold, ObjectKey, SharedClock, SharedEstimates, SharedGold, SharedObjects, SharedQualityStore,
+        SharedStore, Store, Trail,
     },
     progress::{self, Advance},
     results::page_limit,
@@ -38,13 +38,15 @@ pub struct Tasks {
     pub(crate) clock: SharedClock,
     estimates: Option<SharedEstimates>,
     pub(crate) gold: SharedGold,
+    pub(crate) quality: Option<SharedQualityStore>,
     ids: Arc<dyn Fn() -> TaskId + Send + Sync>,
 }
 
 impl Tasks {
     /// Over these ports.
     pub fn new(store: SharedStore, objects: SharedObjects, clock: SharedClock) -> Self {
-        Self { store, objects, clock, estimates: None, gold: Arc::new(NoGold), ids: Arc::new(TaskId::random) }
+        let (gold, ids) = (Arc::new(NoGold), Arc::new(TaskId::random));
+        Self { store, objects, clock, estimates: None, gold, quality: None, ids }
     }
 
     /// The same, asking here for the last batch of a task that is sealed when everything is decided. Without it such a
@@ -58,6 +60,12 @@ impl Tasks {
     #[must_use]
     pub fn with_gold(self, gold: SharedGold) -> Self {
         Self { gold, ..self }
+    }
+
+    /// The same, reporting confidences as they are calibrated here. Without it all are posteriors as they are.
+    #[must_use]
+    pub fn with_calibrations(self, quality: SharedQualityStore) -> Self {
+        Self { quality: Some(quality), ..self }
     }
 
     /// The same, with ids of new tasks from here instead of from chance: an id decides where walks through a task

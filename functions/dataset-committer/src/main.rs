@@ -26,8 +26,9 @@ async fn main() -> Result<(), Error> {
     let inbox = Inbox::new(&aws, &queue);
     let messages = AwsMessages::new(&aws, Addresses { commits_queue: queue, ..Addresses::default() });
     let place = Place { bucket: setting("UPLOADS_BUCKET")? };
-    let committer =
-        Committer::new(Arc::new(store), Arc::new(datasets), Arc::new(messages), Arc::new(SystemClock), place);
+    let store = Arc::new(store);
+    let committer = Committer::new(store.clone(), Arc::new(datasets), Arc::new(messages), Arc::new(SystemClock), place);
+    let committer = committer.with_calibrations(store);
     run(service_fn(|event: LambdaEvent<Value>| handle(&committer, &inbox, event))).await
 }
 

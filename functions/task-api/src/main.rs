@@ -54,7 +54,7 @@ async fn main() -> Result<(), Error> {
         target_rules(),
     );
     let tasks = Tasks::new(store.clone(), Arc::new(objects), clock);
-    let tasks = tasks.with_estimates(queues.clone()).with_gold(store.clone());
+    let tasks = tasks.with_estimates(queues.clone()).with_gold(store.clone()).with_calibrations(store.clone());
     let datasets = Arc::new(datasets);
     let versions = Versions::new(tasks.clone(), datasets.clone(), queues);
     let notes = DatasetNotes::new(tasks.clone(), datasets.clone(), store.clone());

@@ -50,6 +50,7 @@ pub(super) async fn repair(context: &Context, args: RepairArgs) -> Outcome {
     let stack = args.stack.open().await?;
     let report = survey(&stack, args.task).await?;
     let repairer = Repairer::new(stack.store()?, stack.quality()?, stack.objects()?, stack.messages()?, stack.clock());
+    let repairer = repairer.with_gold(stack.gold()?);
     let (steps, announced) = if args.apply {
         let steps = repairer.repair(&report).await.map_err(failed)?;
         let announced = if args.announce { repairer.announce(args.task).await.map_err(failed)? } else { 0 };

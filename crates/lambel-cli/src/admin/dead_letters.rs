@@ -292,6 +292,7 @@ async fn publish(
 ) -> Outcome {
     let store = stack.store()?;
     let repairer = Repairer::new(store.clone(), stack.quality()?, stack.objects()?, stack.messages()?, stack.clock());
+    let repairer = repairer.with_gold(stack.gold()?);
     let mut after = None;
     loop {
         let (page, more) = store.active_tasks(after, TASKS).await.map_err(failed)?;

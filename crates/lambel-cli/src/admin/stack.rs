@@ -6,7 +6,10 @@ use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata};
 use lambel_aws::{Addresses, Aws, AwsDatasets, AwsMessages, DynamoStore, S3Objects, dead_letters::DeadLetterQueue};
 use lambel_service::{
     Error,
-    ports::{SharedClock, SharedDatasets, SharedMessages, SharedObjects, SharedQualityStore, SharedStore, SystemClock},
+    ports::{
+        SharedClock, SharedDatasets, SharedGold, SharedMessages, SharedObjects, SharedQualityStore, SharedStore,
+        SystemClock,
+    },
 };
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -60,6 +63,10 @@ impl Stack {
     }
 
     pub(super) fn quality(&self) -> Outcome<SharedQualityStore> {
+        Ok(Arc::new(self.tables()?))
+    }
+
+    pub(super) fn gold(&self) -> Outcome<SharedGold> {
         Ok(Arc::new(self.tables()?))
     }
 

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::RuleName;
 use crate::{
     Label, OperatorId, Timestamp,
-    consensus::{Confidence, FlagKind, Part, Phase},
+    consensus::{Alarm, Confidence, FlagKind, Part, Phase},
 };
 
 /// The interval that holds a number in 95 of 100 cases.
@@ -81,6 +81,20 @@ pub struct OperatorReport {
     pub tolerated: Vec<FlagKind>,
 }
 
+/// How the confidences of a task are calibrated: by images whose label is known.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CalibrationView {
+    /// Images of gold that were answered until the task's rule would have stopped on them. A calibration takes 50.
+    pub gold: u32,
+    /// *T*, by which scores are divided. Left out, with `epsilon`, where confidences are posteriors as they are: there is
+    /// too little gold, or it does not show that anything else is better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// ε, the share of images on which the votes say nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
+}
+
 /// A page of the operators of a task, sorted by id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OperatorPage {
@@ -97,6 +111,13 @@ pub struct OperatorPage {
     /// one label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<Agreement>,
+    /// Only with `adaptive`, in a task with gold: how its confidences are calibrated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationView>,
+    /// Plain majority does better on gold than the model, by more than chance: an error that many share may have made it
+    /// sure of what is wrong. Left out where there is no such sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<Alarm>,
     /// The operators.
     pub operators: Vec<OperatorReport>,
     /// The `cursor` of the next page, if there is one.
@@ -176,6 +197,13 @@ pub struct Explained {
     /// Only with `adaptive`: how likely it is that none of them is right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub others: Option<Confidence>,
+    /// Only with `adaptive`, and not where the label is known from elsewhere: the posterior of the label when it was
+    /// decided. The `confidence` of the image is this, or follows from the same votes by `calibration`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posterior: Option<Confidence>,
+    /// How `confidence` was calibrated. Left out where it is the posterior as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationView>,
     /// Whether the votes, judged again, come to the decision that is recorded. Left out where nothing was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agrees: Option<bool>,

@@ -5,6 +5,9 @@
 //! (Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017) and a share ε of images
 //! on which the votes say nothing.
 
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
 use super::{Confidence, Estimate, Scores};
 use crate::LabelIndex;
 
@@ -20,7 +23,7 @@ const FLOOR: f64 = 1e-6;
 const BINS: usize = 10;
 
 /// How posteriors become confidences.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// *T*: scores are divided by it.
     pub temperature: f64,
@@ -123,7 +126,7 @@ pub fn calibration_error(images: impl IntoIterator<Item = (Confidence, bool)>) -
 }
 
 /// Plain majority does better on gold than the model.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Alarm {
     /// Gold images that only the majority has right.
     pub majority_only: u32,

@@ -15,6 +15,7 @@ mod map_em;
 mod matrix;
 mod matrix_picture;
 mod quality;
+mod replay;
 mod review;
 mod scores;
 mod skill;
@@ -35,6 +36,7 @@ pub use majority::Majority;
 pub use map_em::{CONFUSION_LABELS, ITERATIONS_FINAL, ITERATIONS_RUNNING, MapEm};
 pub use matrix::{Cell, Matrix};
 pub use quality::{Answered, Answers, Flag, FlagKind, OperatorRecord, Part, TaskRecord};
+pub use replay::{CALIBRATED_FROM, Calibrated, Replay, replay};
 pub use review::{BATCH_SHARE, Review, Standing, review};
 pub use scores::{Estimate, Scores};
 pub use skill::Skill;
@@ -158,6 +160,12 @@ impl Rule {
                 (evidence.leader, evidence.confidence)
             }
         }
+    }
+
+    /// The scores of the labels by the votes of one subtask: what [`Rule::judge`] takes the posterior of. None by a rule
+    /// that does not weigh, and where nobody gave a label.
+    pub fn scores(&self, labels: usize, votes: &Votes) -> Option<Scores> {
+        if self.weighs() { Scores::of_weights(labels, weighed(labels, votes)) } else { None }
     }
 
     /// Whether votes count by what their operators have earned.

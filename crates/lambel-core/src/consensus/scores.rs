@@ -1,6 +1,6 @@
 //! The scores of one image's labels, and the posterior that follows from them.
 
-use super::{Ballot, Confidence, counts::by_labels};
+use super::{Ballot, Confidence, counts::by_labels, tally::summed};
 use crate::LabelIndex;
 
 /// Unnormalised log posteriors of the labels of one image.
@@ -20,6 +20,25 @@ pub struct Scores {
 }
 
 impl Scores {
+    /// Those of votes that weigh what their operators have earned, in a task with so many labels: each label that nobody
+    /// voted for has the score 0. Their [best](Self::best) label is what [`Evidence::weigh`](super::Evidence::weigh)
+    /// finds. None without a vote.
+    pub(super) fn of_weights(labels: usize, votes: impl IntoIterator<Item = (LabelIndex, f64)>) -> Option<Self> {
+        let mut votes: Vec<(LabelIndex, f64)> = votes.into_iter().collect();
+        let (listed, scores): (Vec<_>, Vec<_>) = summed(&mut votes).into_iter().unzip();
+        let others = labels.saturating_sub(listed.len());
+        (!listed.is_empty()).then_some(Self { listed, scores, others, other: 0.0 })
+    }
+
+    /// Those that say no more than how likely one label is: what its posterior leaves is spread evenly over the other
+    /// labels of the task.
+    pub fn of_posterior(labels: usize, label: LabelIndex, posterior: Confidence) -> Self {
+        let others = labels.saturating_sub(1);
+        let ln = |share: f64| share.max(f64::MIN_POSITIVE).ln();
+        let rest = (1.0 - posterior.get()) / others.max(1) as f64;
+        Self { listed: vec![label], scores: vec![ln(posterior.get())], others, other: ln(rest) }
+    }
+
     /// The label with the highest score of those that are listed, and its posterior; of several, the first of
     /// the task's set. None without a label.
     pub fn best(&self) -> Option<Estimate> {
@@ -150,8 +169,33 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::consensus::Evidence;
+
+    #[test]
+    fn one_posterior_says_nothing_of_the_other_labels_but_what_is_left() {
+        let scores = Scores::of_posterior(5, LabelIndex(3), Confidence::new(0.96));
+        assert_eq!(scores.labels(), 5);
+        assert!((scores.posterior(LabelIndex(3), 1.0) - 0.96).abs() < 1e-12);
+        assert!((scores.posterior(LabelIndex(0), 1.0) - 0.01).abs() < 1e-12);
+        let sure = Scores::of_posterior(5, LabelIndex(3), Confidence::new(1.0));
+        assert_eq!((sure.posterior(LabelIndex(3), 2.0), sure.leader()), (1.0, Some(LabelIndex(3))));
+    }
 
     proptest! {
+        #[test]
+        fn scores_of_weights_say_what_the_evidence_says(
+            votes in prop::collection::vec((0_u16..9, -4.0_f64..8.0), 0..20),
+            labels in 9_usize..1_001,
+        ) {
+            let votes = votes.into_iter().map(|(label, weight)| (LabelIndex(label), weight));
+            let evidence = Evidence::weigh(labels, votes.clone());
+            let best = Scores::of_weights(labels, votes).and_then(|scores| scores.best());
+            prop_assert_eq!(best.map(|best| best.label), evidence.leader);
+            let confidence = best.map(|best| best.confidence).unwrap_or_default();
+            prop_assert!((confidence.get() - evidence.confidence.get()).abs() < 1e-9);
+        }
+
+
         #[test]
         fn posteriors_are_shares_of_one_whatever_the_scores(
             scores in prop::collection::vec(-1e6_f64..1e6, 1..9),

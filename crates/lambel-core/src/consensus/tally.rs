@@ -71,14 +71,8 @@ impl Evidence {
     /// nothing.
     pub fn weigh(labels: usize, votes: impl IntoIterator<Item = (LabelIndex, f64)>) -> Self {
         let mut votes: Vec<(LabelIndex, f64)> = votes.into_iter().collect();
-        // By weight too: sums of floating-point numbers depend on the order.
-        votes.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        let scores = votes.chunk_by(|a, b| a.0 == b.0).filter_map(|group| {
-            let weights = group.iter().map(|(_, weight)| weight).filter(|weight| weight.is_finite());
-            Some((group.first()?.0, weights.sum::<f64>()))
-        });
-        let scores: Vec<(LabelIndex, f64)> = scores.collect();
         let cast = u32::try_from(votes.len()).unwrap_or(u32::MAX);
+        let scores = summed(&mut votes);
         let Some(&first) = scores.first() else { return Self { cast, ..Self::default() } };
         let (leader, most) = scores.iter().copied().fold(first, |best, next| if next.1 > best.1 { next } else { best });
         let voted: f64 = scores.iter().map(|(_, score)| (score - most).exp()).sum();
@@ -86,6 +80,18 @@ impl Evidence {
         let unvoted = if others > 0.0 { others * (-most).exp() } else { 0.0 };
         Self { cast, leader: Some(leader), confidence: Confidence::new(1.0 / (voted + unvoted)) }
     }
+}
+
+/// The labels that were voted for, in order, each with the sum of the weights of its votes: the same whatever the order
+/// of the votes. A weight that is no number counts nothing.
+pub(super) fn summed(votes: &mut [(LabelIndex, f64)]) -> Vec<(LabelIndex, f64)> {
+    // By weight too: sums of floating-point numbers depend on the order.
+    votes.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let sums = votes.chunk_by(|a, b| a.0 == b.0).filter_map(|group| {
+        let weights = group.iter().map(|(_, weight)| weight).filter(|weight| weight.is_finite());
+        Some((group.first()?.0, weights.sum::<f64>()))
+    });
+    sums.collect()
 }
 
 #[cfg(test)]

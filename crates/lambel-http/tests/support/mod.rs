@@ -42,7 +42,7 @@ use tower::ServiceExt;
 pub(crate) struct World {
     tasks: Router,
     operators: Router,
-    store: Arc<MemoryStore>,
+    pub(crate) store: Arc<MemoryStore>,
     objects: Arc<MemoryObjects>,
     messages: Arc<MemoryMessages>,
     pub(crate) clock: Arc<ManualClock>,
@@ -123,7 +123,7 @@ impl World {
         let exporter =
             Exporter::new(records.clone(), files.clone(), export_queue.clone(), datasets.clone(), clock.clone());
         let manager = TaskManager {
-            tasks: tasks.clone().with_gold(store.clone()),
+            tasks: tasks.clone().with_gold(store.clone()).with_calibrations(store.clone()),
             quality: Quality::new(tasks.clone(), store.clone()),
             versions: Versions::new(tasks.clone(), datasets.clone(), datasets.clone()),
             notes: DatasetNotes::new(tasks.clone(), datasets.clone(), Arc::<MemoryNotes>::default()),

@@ -1,6 +1,8 @@
 //! Operators' quality, and pauses in a task.
 
-use lambel_core::consensus::{Alpha, Cell, Flag, FlagKind, Matrix, Part, Phase, Weight};
+use lambel_core::consensus::{
+    Alarm, Alpha, Calibrated, Calibration, Cell, Flag, FlagKind, Matrix, Part, Phase, Weight,
+};
 use lambel_service::ports::{Desk, OperatorFound, OperatorQuality, Paused, QualityStore, TaskQuality};
 
 use super::*;
@@ -40,13 +42,24 @@ fn record(who: usize) -> OperatorQuality {
     OperatorQuality { found: Some(found()), rev: 1, ..OperatorQuality::new(operator(who)) }
 }
 
+fn calibrated() -> Calibrated {
+    Calibrated {
+        gold: 61,
+        calibration: Some(Calibration { temperature: 1.189_207, epsilon: 0.0 }),
+        alarm: Some(Alarm { majority_only: 9, model_only: 0, p: 0.001_953 }),
+    }
+}
+
 async fn what_a_task_has_in_common_is_kept(store: &(impl Store + QualityStore)) {
     let task = TaskId::random();
     assert_eq!(store.task_quality(task).await, Ok(None));
+    let too_few = Calibrated { gold: 49, ..Calibrated::default() };
     let agreement = Some(Alpha { alpha: -0.25, low: -1.0, high: 1.0, images: 20 });
     for quality in [
-        TaskQuality { images: 20, votes: 40, agreement, measured_at: now() },
-        TaskQuality { images: 40, votes: 80, agreement: None, measured_at: later(9) },
+        TaskQuality { images: 20, votes: 40, agreement, calibrated: None, measured_at: now() },
+        TaskQuality { images: 40, votes: 80, agreement: None, calibrated: Some(calibrated()), measured_at: later(9) },
+        TaskQuality { images: 60, votes: 120, agreement, calibrated: Some(too_few), measured_at: later(9) },
+        TaskQuality { images: 61, votes: 122, agreement: None, calibrated: None, measured_at: later(10) },
     ] {
         store.put_task_quality(task, &quality).await.expect("put");
         assert_eq!(store.task_quality(task).await, Ok(Some(quality)));
@@ -75,7 +88,7 @@ async fn records_are_sorted_and_paged(store: &(impl Store + QualityStore)) {
         assert_eq!(store.put_operator_quality(task, &record(who)).await, Ok(true));
     }
     store.put_operator_quality(other, &record(4)).await.expect("put");
-    let common = TaskQuality { images: 0, votes: 0, agreement: None, measured_at: now() };
+    let common = TaskQuality { images: 0, votes: 0, agreement: None, calibrated: None, measured_at: now() };
     store.put_task_quality(task, &common).await.expect("put");
     let page = async |after: Option<usize>, limit| {
         let after = after.map(operator);

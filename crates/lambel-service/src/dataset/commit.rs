@@ -24,8 +24,9 @@ use super::{
     schedule,
 };
 use crate::{
+    confidence::Reported,
     error::{Comeback, Error, Result},
-    ports::{Answered, SharedClock, SharedCommitQueue, SharedDatasets, SharedStore, StoreError},
+    ports::{Answered, SharedClock, SharedCommitQueue, SharedDatasets, SharedQualityStore, SharedStore, StoreError},
 };
 
 /// How often a version is made anew when somebody else was faster.
@@ -48,6 +49,7 @@ pub struct Committer {
     pub(super) datasets: SharedDatasets,
     pub(super) queue: SharedCommitQueue,
     pub(super) clock: SharedClock,
+    quality: Option<SharedQualityStore>,
     place: Place,
 }
 
@@ -93,7 +95,13 @@ impl Committer {
         clock: SharedClock,
         place: Place,
     ) -> Self {
-        Self { store, datasets, queue, clock, place }
+        Self { store, datasets, queue, clock, quality: None, place }
+    }
+
+    /// The same, with confidences as they are calibrated here.
+    #[must_use]
+    pub fn with_calibrations(self, quality: SharedQualityStore) -> Self {
+        Self { quality: Some(quality), ..self }
     }
 
     /// Takes a message of the queue `commits`: an event of the topic `task-completed`, raw, or a [`CommitRequest`].
@@ -163,11 +171,12 @@ impl Committer {
             let images = self.store.counts(&task).await?.checked();
             let seen = Arc::new(Mutex::new(Seen::default()));
             let of_rows = seen.clone();
-            let rows = rows(self.store.clone(), task.clone(), images, self.place.clone())
+            let reported = Reported::read(self.quality.as_deref(), &task).await?;
+            let rows = rows(self.store.clone(), task.clone(), images, self.place.clone(), reported)
                 .inspect_ok(move |row| of_rows.lock().unwrap_or_else(PoisonError::into_inner).row(row));
             let draft = || {
                 let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                let draft = draft(&task, &seen, author.clone(), message.to_owned());
+                let draft = draft(&task, &seen, &reported, author.clone(), message.to_owned());
                 (draft, self.clock.now())
             };
             match dataset.commit_rows_then(&RefName::live(), rows, draft).await {
@@ -204,8 +213,11 @@ impl Committer {
 }
 
 /// The time of a version is the latest that its rows know of, so that the same rows give the same version.
-fn draft(task: &Task, seen: &Seen, author: Actor, message: String) -> Draft {
+fn draft(task: &Task, seen: &Seen, reported: &Reported, author: Actor, message: String) -> Draft {
     let policy = PolicyFields::from(&task.policy);
+    let mut consensus = consensus(&policy);
+    let calibration = reported.calibration().and_then(|calibration| serde_json::to_value(calibration).ok());
+    consensus.parameters.extend(calibration.map(|calibration| ("calibration".to_owned(), calibration)));
     Draft {
         task: task.id,
         author,
@@ -213,7 +225,7 @@ fn draft(task: &Task, seen: &Seen, author: Actor, message: String) -> Draft {
         message,
         labels: task.labels.iter().cloned().collect(),
         policy: policy_of(&policy),
-        consensus: consensus(&policy),
+        consensus,
         models: seen.models.iter().cloned().collect(),
         program: PROGRAM.to_owned(),
     }

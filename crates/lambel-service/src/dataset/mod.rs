@@ -24,7 +24,7 @@ pub(crate) use commit::task_of;
 pub use commit::{Committer, consensus, policy_of};
 pub use name::{Names, find};
 pub use notes::DatasetNotes;
-pub use rows::{Place, rows};
+pub use rows::Place;
 
 /// What versions name as the program that made them.
 pub const PROGRAM: &str = concat!("lambel ", env!("CARGO_PKG_VERSION"));

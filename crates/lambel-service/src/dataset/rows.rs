@@ -15,7 +15,10 @@ use lambel_dataset::{
     row::{self, Outcome, Row, RowVote, VoteAnswer},
 };
 
-use crate::ports::{FilePlace, ObjectKey, SharedStore, StoreError, StoreResult};
+use crate::{
+    confidence::Reported,
+    ports::{FilePlace, ObjectKey, SharedStore, StoreError, StoreResult},
+};
 
 /// Images of a stretch, about.
 const STRETCH: u64 = 500;
@@ -69,12 +72,13 @@ fn stretches(task: &Task, images: u64) -> impl Iterator<Item = Stretch> + Send +
 /// is left out. `images` says how many there are, about: it decides how much is read at a time, and nothing else.
 ///
 /// While a task goes on a row is what it was when it was read. Votes are in it when nobody can vote any more: no
-/// operator shall see what others have said before they say it.
-pub fn rows(
+/// operator shall see what others have said before they say it. Confidences are as they are reported.
+pub(super) fn rows(
     store: SharedStore,
     task: Arc<Task>,
     images: u64,
     place: Place,
+    reported: Reported,
 ) -> impl Stream<Item = Result<Row, Error>> + Send + 'static {
     let most = (images >> u32::from(task.shards.count()).trailing_zeros()).clamp(100, STRETCH);
     // A page takes in a stretch that has more than its share, as nearly all do: three deviations.
@@ -83,7 +87,7 @@ pub fn rows(
     stream::iter(stretches(&task, images))
         .map(move |stretch| {
             let (store, task, place) = (store.clone(), task.clone(), place.clone());
-            async move { read(store, task, stretch, page, place).await }
+            async move { read(store, task, stretch, page, place, reported).await }
         })
         .buffered(AHEAD)
         .map_ok(|rows| stream::iter(rows.into_iter().map(Ok)))
@@ -97,6 +101,7 @@ async fn read(
     stretch: Stretch,
     page: u32,
     place: Arc<Place>,
+    reported: Reported,
 ) -> StoreResult<Vec<Row>> {
     let (subtasks, files) =
         try_join(read_subtasks(&store, &task, stretch, page), read_files(&store, &task, stretch, page)).await?;
@@ -106,7 +111,7 @@ async fn read(
     }
     let row = |subtask: Subtask| {
         let names = names.remove(&subtask.image).unwrap_or_default();
-        row_of(&task, subtask, names, &place)
+        row_of(&task, subtask, names, &place, &reported)
     };
     subtasks.into_iter().map(row).collect()
 }
@@ -155,7 +160,7 @@ fn place_before(image: &ImageId) -> ImageId {
 }
 
 /// The row of a record. A record that contradicts itself fails: it must not become a wrong row.
-fn row_of(task: &Task, subtask: Subtask, names: Vec<FileName>, place: &Place) -> StoreResult<Row> {
+fn row_of(task: &Task, subtask: Subtask, names: Vec<FileName>, place: &Place, reported: &Reported) -> StoreResult<Row> {
     let mut row = Row::new(subtask.image);
     row.names = names;
     row.uri = Some(place.uri(task.id, subtask.image));
@@ -165,7 +170,7 @@ fn row_of(task: &Task, subtask: Subtask, names: Vec<FileName>, place: &Place) ->
         row.media_type = Some(picture.media_type.clone());
         (row.width, row.height) = (Some(picture.width), Some(picture.height));
     }
-    row.outcome = outcome(task, &subtask).ok_or_else(|| {
+    row.outcome = outcome(task, &subtask, reported).ok_or_else(|| {
         let (image, state) = (subtask.image, subtask.state.as_str());
         StoreError::Failed(format!("the record of {image} is {state} and does not say with what"))
     })?;
@@ -180,9 +185,9 @@ fn row_of(task: &Task, subtask: Subtask, names: Vec<FileName>, place: &Place) ->
     Ok(row)
 }
 
-fn outcome(task: &Task, subtask: &Subtask) -> Option<Outcome> {
+fn outcome(task: &Task, subtask: &Subtask, reported: &Reported) -> Option<Outcome> {
     let label = |subtask: &Subtask| -> Option<Label> { task.labels.get(subtask.decision?.label?).cloned() };
-    let confidence = |subtask: &Subtask| -> Option<Confidence> { Some(subtask.decision?.confidence) };
+    let confidence = |subtask: &Subtask| -> Option<Confidence> { reported.of(task, subtask) };
     Some(match subtask.state {
         SubtaskState::Preparing | SubtaskState::Open => Outcome::Unlabelled,
         SubtaskState::Complete => Outcome::Complete { label: label(subtask)?, confidence: confidence(subtask)? },
@@ -263,9 +268,9 @@ mod tests {
         let preview = lambel_core::subtask::Preview::NotNeeded;
         let mut subtask = Subtask::preparing(task.id, ImageId::MIN, 1, picture, preview, Timestamp::from_millis(1));
         let place = Place { bucket: "uploads".to_owned() };
-        let row = row_of(&task, subtask.clone(), Vec::new(), &place).unwrap();
+        let row = row_of(&task, subtask.clone(), Vec::new(), &place, &Reported::default()).unwrap();
         assert_eq!(row.uri.unwrap(), format!("s3://uploads/{}/{}", task.id, ImageId::MIN));
         subtask.state = SubtaskState::Complete;
-        assert!(row_of(&task, subtask, Vec::new(), &place).is_err());
+        assert!(row_of(&task, subtask, Vec::new(), &place, &Reported::default()).is_err());
     }
 }

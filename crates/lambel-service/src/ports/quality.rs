@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lambel_core::{
     AuditEntry, OperatorId, Task, TaskId, Timestamp,
-    consensus::{Alpha, Flag, FlagKind, Matrix, Part, Phase, Weight},
+    consensus::{Alpha, Calibrated, Flag, FlagKind, Matrix, Part, Phase, Weight},
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,9 @@ pub struct TaskQuality {
     /// How far the operators agree; none where it cannot be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<Alpha>,
+    /// What gold says of the task's confidences; none with a rule that does not weigh, and without gold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrated: Option<Calibrated>,
     /// When the look ended.
     pub measured_at: Timestamp,
 }

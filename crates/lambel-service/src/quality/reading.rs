@@ -3,10 +3,10 @@
 use lambel_core::{
     OperatorId, Task, TaskId,
     api::{
-        Agreement, ConfusionCount, FlagView, Interval, OperatorPage, OperatorQualityView, OperatorReport, PageQuery,
-        PauseInTaskView, PauseOperator,
+        Agreement, CalibrationView, ConfusionCount, FlagView, Interval, OperatorPage, OperatorQualityView,
+        OperatorReport, PageQuery, PauseInTaskView, PauseOperator,
     },
-    consensus::{Alpha, Part, Weight},
+    consensus::{Alpha, Calibrated, Part, Weight},
     limits,
 };
 
@@ -43,12 +43,15 @@ impl Quality {
         let common = self.quality.task_quality(id).await?;
         let found = self.quality.operator_qualities(id, after.as_ref(), limit).await?;
         let next = found.last().filter(|_| found.len() == limit as usize).map(|record| format!("{}/", record.operator));
+        let calibrated = common.as_ref().and_then(|common| common.calibrated);
         Ok(OperatorPage {
             measured_at: common.as_ref().map(|common| common.measured_at),
             explanation: common.is_none().then(|| NOT_YET.to_owned()),
             images: common.as_ref().map_or(0, |common| common.images),
             votes: common.as_ref().map_or(0, |common| common.votes),
-            agreement: common.and_then(|common| common.agreement).map(agreement),
+            agreement: common.as_ref().and_then(|common| common.agreement).map(agreement),
+            calibration: calibrated.map(|found| calibration_view(&found)),
+            alarm: calibrated.and_then(|found| found.alarm),
             operators: found.iter().map(|record| report(&task, record)).collect(),
             next,
         })
@@ -132,6 +135,15 @@ fn view(change: Change, returned: Option<u32>) -> PauseInTaskView {
 fn agreement(alpha: Alpha) -> Agreement {
     let interval = Interval { low: alpha.low, high: alpha.high };
     Agreement { alpha: alpha.alpha, interval, images: alpha.images as u64 }
+}
+
+/// What a calibration is, to people and programs.
+pub(crate) fn calibration_view(found: &Calibrated) -> CalibrationView {
+    CalibrationView {
+        gold: found.gold,
+        temperature: found.calibration.map(|calibration| calibration.temperature),
+        epsilon: found.calibration.map(|calibration| calibration.epsilon),
+    }
 }
 
 fn report(task: &Task, record: &OperatorQuality) -> OperatorReport {

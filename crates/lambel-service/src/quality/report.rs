@@ -6,7 +6,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
     Actor, LabelIndex, OperatorId, Subtask, SubtaskState, Task,
     consensus::{
-        Alpha, Answered, Answers, Earned, FlagKind, OperatorRecord, Skill, TaskRecord, VoteTable, krippendorff_alpha,
+        Alpha, Answered, Answers, Calibrated, Earned, FlagKind, OperatorRecord, Skill, TaskRecord, VoteTable,
+        krippendorff_alpha,
     },
     subtask::Answer,
 };
@@ -87,6 +88,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) mean_accuracy: f64,
     /// What their next votes weigh, by their places; none with a rule that does not weigh.
     pub(crate) earned: Option<&'a [Earned]>,
+    /// What gold says of the confidences; none with a rule that does not weigh, and without gold.
+    pub(crate) calibrated: Option<Calibrated>,
 }
 
 /// Writes what a look has found.
@@ -125,7 +128,13 @@ impl Reporter {
             self.pause(task, changed.iter().filter(|record| is_to_pause(record))).await?;
         }
         let agreement = krippendorff_alpha(seen.table).map(rounded);
-        let summary = TaskQuality { images: seen.images, votes: seen.votes, agreement, measured_at: self.clock.now() };
+        let summary = TaskQuality {
+            images: seen.images,
+            votes: seen.votes,
+            agreement,
+            calibrated: seen.calibrated,
+            measured_at: self.clock.now(),
+        };
         self.quality.put_task_quality(task.id, &summary).await
     }
 

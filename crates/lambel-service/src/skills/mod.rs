@@ -1,8 +1,8 @@
 //! Batches: all votes of a task looked at together.
 //!
 //! A look at a task is a sequence: read all votes (`votes.rs`), fit a model of operators and labels to them ([`MapEm`]),
-//! measure the operators by it, report on them ([`crate::quality`]), review the images by it (`review.rs`), and remember
-//! how far the task was. Operators are measured and images reviewed only where the task's rule weighs votes: what is
+//! measure the operators by it, see what gold says of the confidences (`calibrate.rs`), report both
+//! ([`crate::quality`]), review the images by it (`review.rs`), and remember how far the task was. Operators are measured and images reviewed only where the task's rule weighs votes: what is
 //! found of an operator is written on their record in the task, and counts from their next vote on; what a review finds
 //! decides images, decides them again, or opens them again, and while the operators are not known, only the last look
 //! does. The report is for the task's client to read, and for its policy to pause operators by, with any rule.
@@ -17,6 +17,7 @@
 //! If a look or a message is lost, weights are a little older than they could be, and a task completes some minutes
 //! later: the next call of the schedule makes good for both.
 
+mod calibrate;
 mod review;
 mod votes;
 
@@ -271,6 +272,8 @@ impl Estimator {
             skills: model.skills(),
             mean_accuracy: model.mean_accuracy(),
             earned: earned.as_deref(),
+            calibrated: (rule.is_some() && !task.policy.gold_rate.is_none())
+                .then(|| calibrate::calibrate(task, &known, &votes.operators, &measured)),
         };
         self.reporter.report(task, tallies, &seen).await?;
         let fitted = Fitted { known: &known, model: &model, measured: &measured };

@@ -74,6 +74,7 @@ impl World {
         // An id decides where walks through a task begin. The same ones each time, the same run each time.
         let tasks = Tasks::new(store.clone(), objects.clone(), clock.clone())
             .with_gold(store.clone())
+            .with_calibrations(store.clone())
             .with_ids(move || {
                 let n = ids.fetch_add(1, Ordering::Relaxed);
                 format!("019aa5a0-0000-7000-8000-{n:012}").parse().unwrap()
@@ -82,7 +83,8 @@ impl World {
         let datasets = Arc::new(MemoryDatasets::default());
         let place = Place { bucket: "uploads".to_owned() };
         Self {
-            committer: Committer::new(store.clone(), datasets.clone(), datasets.clone(), clock.clone(), place),
+            committer: Committer::new(store.clone(), datasets.clone(), datasets.clone(), clock.clone(), place)
+                .with_calibrations(store.clone()),
             versions: Versions::new(tasks.clone(), datasets.clone(), datasets.clone()),
             datasets,
             quality: Quality::new(tasks.clone(), store.clone()),
@@ -93,7 +95,8 @@ impl World {
             publisher: Publisher::new(store.clone(), messages.clone()),
             progress: Progress::new(store.clone(), clock.clone(), messages.clone()),
             surveyor: Surveyor::new(store.clone(), objects.clone(), clock.clone()),
-            repairer: Repairer::new(store.clone(), store.clone(), objects.clone(), messages.clone(), clock.clone()),
+            repairer: Repairer::new(store.clone(), store.clone(), objects.clone(), messages.clone(), clock.clone())
+                .with_gold(store.clone()),
             sweeper: Sweeper::new(store.clone(), objects.clone(), messages.clone(), clock.clone()),
             estimator: Estimator::new(store.clone(), store.clone(), clock.clone()).with_gold(store.clone()),
             store,
