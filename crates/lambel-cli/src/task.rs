@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use lambel_client::Client;
 use lambel_core::{
-    Audience, LabelSet, Policy, TaskId, TaskState,
+    Audience, LabelSet, OnDispute, Policy, TaskId, TaskState,
     api::{AudienceFields, CreateTask, PageQuery, PolicyFields, ReleaseWhen, RuleName, SealTask, TaskView},
     limits,
 };
@@ -143,6 +143,10 @@ pub(crate) struct PolicyArgs {
     /// How much of what operators get is gold, which measures them: 0 to 0.5 [default: 0]
     #[arg(long, value_name = "SHARE")]
     gold_rate: Option<f64>,
+    /// What becomes of images whose votes have found no answer: `marked`, they are disputed; `best`, they are complete
+    /// with the best label there is; `review`, the task waits until each was reviewed [default: marked]
+    #[arg(long, value_name = "WHAT", value_parser = parse_on_dispute)]
+    disputed: Option<OnDispute>,
 }
 
 impl PolicyArgs {
@@ -163,6 +167,7 @@ impl PolicyArgs {
             release_when: self.release_when_complete.then_some(ReleaseWhen::Complete),
             release_min_confidence: self.release_min_confidence,
             gold_rate: self.gold_rate,
+            disputed: self.disputed,
         };
         Policy::parse(&fields).map_err(|error| Failure::usage(error.to_string()))?;
         Ok((fields != PolicyFields::default()).then_some(fields))
@@ -173,6 +178,11 @@ fn parse_rule(name: &str) -> Result<RuleName, String> {
     let known = [RuleName::Adaptive, RuleName::Lead, RuleName::Majority];
     let names = known.map(RuleName::as_str).join(", ");
     known.into_iter().find(|rule| rule.as_str() == name).ok_or_else(|| format!("it is one of {names}"))
+}
+
+fn parse_on_dispute(name: &str) -> Result<OnDispute, String> {
+    let names = OnDispute::ALL.map(OnDispute::as_str).join(", ");
+    OnDispute::ALL.into_iter().find(|on| on.as_str() == name).ok_or_else(|| format!("it is one of {names}"))
 }
 
 /// Who may label.
@@ -351,6 +361,8 @@ pub(crate) fn describe(task: &TaskView) -> String {
     row("confidence", task.policy.confidence.map(|confidence| confidence.to_string()));
     row("at least", task.policy.min_labels.map(|votes| format!("{votes} votes")));
     row("at most", task.policy.max_labels.map(|votes| format!("{votes} votes")));
+    let disputed = task.policy.disputed.filter(|on| !on.is_default());
+    row("if disputed", disputed.map(|on| on.as_str().to_owned()));
     let gold_rate = task.policy.gold_rate.filter(|rate| *rate > 0.0);
     row("gold", gold_rate.map(|rate| format!("{:.1} % of what is handed out", 100.0 * rate)));
     row("images", task.images.map(|images| images.to_string()));

@@ -14,6 +14,7 @@ mod error;
 mod exports;
 mod machine;
 mod retry;
+mod reviews;
 mod routes;
 mod session;
 mod sign_in;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "contract/reviews.rs"]
+mod reviews;
 mod support;
 #[path = "contract/webhooks.rs"]
 mod webhooks;
@@ -70,7 +72,7 @@ fn every_answer_of_every_operation_has_a_shape() {
             }
         }
     }
-    assert_eq!(operations.len(), 51);
+    assert_eq!(operations.len(), 52);
 }
 
 fn resolve<'a>(document: &'a Value, part: &'a Value) -> &'a Value {

@@ -61,7 +61,7 @@ fn bodies(task: &str) -> Vec<Good> {
                 "name": "t", "labels": ["cat", "dog"], "instructions": "look", "expected_images": 5,
                 "policy": {
                     "rule": "majority", "quorum": 2, "max_labels": 5, "max_abstentions": 3, "lease_seconds": 60,
-                    "pause_flagged": true,
+                    "pause_flagged": true, "disputed": "review",
                     "commit_every_decisions": 10, "commit_every_minutes": 60, "release_when": "complete",
                 },
                 "audience": {"everyone": false, "operators": ["anna"], "teams": ["birds"]},
@@ -139,6 +139,12 @@ fn bodies(task: &str) -> Vec<Good> {
             json!({"version": "live", "format": "manifest", "options": {
                 "only_labelled": true, "attribute": "label", "address_prefix": "s3://b/",
             }}),
+        ),
+        good(
+            alice(),
+            Method::POST,
+            "/api/tasks/{task}/reviews",
+            json!({"reviews": [{"image": image, "label": label}, {"name": "a.png", "keep": true}]}),
         ),
     ]
 }

@@ -10,7 +10,7 @@ fn row(n: u32, label: Option<&str>) -> Row {
     let mut row = Row::new(ImageId::of(&n.to_be_bytes()));
     if let Some(label) = label {
         let label = Label::parse(label).unwrap();
-        row.outcome = Outcome::Complete { label, confidence: Confidence::new(1.0) };
+        row.outcome = Outcome::Complete { label, confidence: Confidence::new(1.0), reason: None };
     }
     row
 }

@@ -184,7 +184,11 @@ fn outcome(task: &Task, subtask: &Subtask) -> Option<Outcome> {
     let confidence = |subtask: &Subtask| -> Option<Confidence> { Some(subtask.decision?.confidence) };
     Some(match subtask.state {
         SubtaskState::Preparing | SubtaskState::Open => Outcome::Unlabelled,
-        SubtaskState::Complete => Outcome::Complete { label: label(subtask)?, confidence: confidence(subtask)? },
+        SubtaskState::Complete => Outcome::Complete {
+            label: label(subtask)?,
+            confidence: confidence(subtask)?,
+            reason: subtask.decision?.dispute,
+        },
         SubtaskState::Disputed => Outcome::Disputed {
             label: label(subtask),
             confidence: confidence(subtask)?,

@@ -6,6 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
     ImageId, OperatorId, Task,
     consensus::{Adaptive, MapEm, Measured, Review, Scores, Standing, review},
+    subtask::DecidedBy,
 };
 
 use super::{Estimator, OPERATORS_AT_ONCE, votes::Votes};
@@ -68,7 +69,7 @@ impl Estimator {
                 let mut after = seen.clone();
                 let moves = match change {
                     Review::Keep => false,
-                    Review::Decide(decision) => after.revise(*decision, now),
+                    Review::Decide(decision) => after.revise(*decision, DecidedBy::Batch, task.policy.disputed, now),
                     // Nobody would ever vote on it if all who could have done so.
                     Review::Reopen if willing.iter().all(|who| seen.has_vote_of(who)) => false,
                     Review::Reopen => {
@@ -82,7 +83,7 @@ impl Estimator {
             if revisions.is_empty() {
                 continue;
             }
-            match self.store.revise(task, &revisions, mark.rev).await? {
+            match self.store.revise(task, &revisions, Some(mark.rev)).await? {
                 Revised::Done(done) => {
                     for (revision, done) in revisions.iter().zip(done) {
                         match (done, revision.after.state.is_final()) {
@@ -117,7 +118,7 @@ fn changes(rule: &Adaptive, votes: &Votes, fitted: &Fitted<'_>) -> Vec<(usize, R
     let mut scores = Scores::default();
     let mut changes = Vec::new();
     for (place, (image, ballots)) in votes.images.iter().zip(votes.table.iter()).enumerate() {
-        if fitted.known.is_gold(&image.image) {
+        if image.reviewed || fitted.known.is_gold(&image.image) {
             continue;
         }
         let standing = image.standing();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use lambel_core::{
-    ImageId, LabelIndex, OperatorId, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
+    ImageId, LabelIndex, OnDispute, OperatorId, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
     api::{ImageState, PolicyFields, RuleName},
     consensus::{Confidence, Decision, Phase},
     event::{Event, LastBatchWanted},
@@ -53,7 +53,7 @@ impl Voted {
     fn decided(mut self, is_true: bool) -> Self {
         let label = if is_true { truth(self.image) } else { 1 - truth(self.image) };
         let decision = Decision { label: Some(LabelIndex(label)), confidence: Confidence::new(0.96), dispute: None };
-        self.record.close(decision, Timestamp::from_millis(2));
+        self.record.close(decision, OnDispute::Marked, Timestamp::from_millis(2));
         self
     }
 }
