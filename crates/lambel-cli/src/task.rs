@@ -17,6 +17,7 @@ use crate::{
     image, import,
     output::{columns, printable},
     progress::Progress,
+    review,
 };
 
 /// How often a task is looked at while it is watched.
@@ -66,6 +67,8 @@ pub(crate) enum TaskCommand {
     /// Images whose true label is known, which measure operators
     #[command(subcommand)]
     Gold(GoldCommand),
+    /// Decide images whose votes have found no answer
+    Review(review::Args),
     /// Call a task off
     Cancel {
         /// The id of the task
@@ -237,6 +240,7 @@ pub(crate) async fn run(context: &Context, command: TaskCommand) -> Outcome {
             audit::show(context, async |page| client.task_audit(task, page).await).await
         }
         TaskCommand::Gold(command) => gold::run(context, command).await,
+        TaskCommand::Review(args) => review::run(context, args).await,
         TaskCommand::Cancel { task } => out.show(&context.client()?.cancel_task(task).await?, describe),
     }
 }
@@ -325,8 +329,14 @@ async fn wait_for_end(context: &Context, client: &Client, id: TaskId) -> Outcome
         context.out.note("the task is not sealed: it cannot complete before `lambel task seal`");
     }
     let progress = Progress::new(context.out, task.images.unwrap_or(0));
+    let mut told = false;
     while !task.state.is_final() {
         let counts = task.progress;
+        let waits = counts.map_or(0, |counts| if counts.open == 0 { counts.disputed } else { 0 });
+        if !told && waits > 0 && task.policy.disputed == Some(OnDispute::Review) {
+            context.out.note(&format!("{waits} images are disputed: the task waits for `lambel task review`"));
+            told = true;
+        }
         let done = counts.map_or(0, |counts| counts.complete + counts.disputed + counts.rejected);
         progress.set(done, || {
             let open = counts.map_or(0, |counts| counts.open);
