@@ -20,6 +20,8 @@ mod imports;
 mod job;
 #[path = "system/people.rs"]
 mod people;
+#[path = "system/reviews.rs"]
+mod reviews;
 #[path = "system/rights.rs"]
 mod rights;
 #[path = "system/rules.rs"]
