@@ -273,7 +273,7 @@ impl Estimator {
             earned: earned.as_deref(),
         };
         self.reporter.report(task, tallies, &seen).await?;
-        let fitted = Fitted { known: &known, model: &model, measured: &measured };
+        let fitted = Fitted { known: &known, model: &model, measured: &measured, phase };
         let reviewed = match rule {
             Some(rule) if last || phase != Phase::Cold => self.review(task, rule, mark, &votes, &fitted).await?,
             _ => Reviewed::default(),

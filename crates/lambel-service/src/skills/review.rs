@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
     ImageId, OperatorId, Task,
-    consensus::{Adaptive, MapEm, Measured, Review, Scores, Standing, review},
+    consensus::{Adaptive, MapEm, Measured, Phase, Review, Scores, Standing, review},
 };
 
 use super::{Estimator, OPERATORS_AT_ONCE, votes::Votes};
@@ -33,6 +33,8 @@ pub(super) struct Fitted<'a> {
     pub(super) model: &'a MapEm,
     /// What it says of the operators, by their places.
     pub(super) measured: &'a [Measured],
+    /// Whether that can be believed.
+    pub(super) phase: Phase,
 }
 
 impl Estimator {
@@ -121,7 +123,8 @@ fn changes(rule: &Adaptive, votes: &Votes, fitted: &Fitted<'_>) -> Vec<(usize, R
             continue;
         }
         let standing = image.standing();
-        let change = match review(rule, standing, &fitted.model.evidence(ballots, &mut scores), image.movable) {
+        let evidence = fitted.model.evidence_in(fitted.phase, ballots, &mut scores);
+        let change = match review(rule, standing, &evidence, image.movable) {
             Review::Keep => continue,
             // Its own votes end it, unless they are too few since it was opened again.
             Review::Decide(decision)
