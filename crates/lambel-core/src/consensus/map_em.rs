@@ -18,6 +18,9 @@
 //! `tot_w`, `cor_w`, `n_w`, `E` and `N` are counts weighed with `P`. Up to [`CONFUSION_LABELS`] labels all this
 //! is kept. With more, an operator's own confusions would be empty for the most part: then `π = b`, and labels
 //! that nobody voted for on an image share one score.
+//!
+//! An image can also be judged by what its operators have said of the others ([`MapEm::evidence_in`]): the same
+//! formulas, with `P` of this image taken out of `tot_w`, `cor_w` and `n_w`.
 
 use super::{Ballot, Confidence, Estimate, Evidence, Phase, Scores, Skill, VoteTable, counts::Counts};
 use crate::LabelIndex;
