@@ -22,6 +22,8 @@ mod job;
 mod people;
 #[path = "system/pipeline.rs"]
 mod pipeline;
+#[path = "system/reviews.rs"]
+mod reviews;
 #[path = "system/rights.rs"]
 mod rights;
 #[path = "system/rules.rs"]

@@ -64,6 +64,7 @@ fn describe(view: &ImageView) -> String {
     let confidence = status.confidence.map_or(0.0, |confidence| confidence.get());
     row("label", status.label.as_ref().map(|label| format!("{label} ({:.2} %)", 100.0 * confidence)));
     row("dispute", status.dispute.map(word));
+    row("reviewed by", status.reviewed_by.as_ref().map(ToString::to_string));
     row("decided", status.decided_at.map(|at| at.to_string()));
     let mut text = columns(&rows);
     if let Some(explained) = &view.explained {

@@ -38,6 +38,7 @@ mod profile;
 mod progress;
 mod replay;
 mod results;
+mod review;
 mod task;
 mod upload;
 mod webhook;

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use lambel_client::Client;
 use lambel_core::{
-    Audience, LabelSet, Policy, TaskId, TaskState,
+    Audience, LabelSet, OnDispute, Policy, TaskId, TaskState,
     api::{AudienceFields, CreateTask, PageQuery, PolicyFields, ReleaseWhen, RuleName, SealTask, TaskView},
     limits,
 };
@@ -17,6 +17,7 @@ use crate::{
     image, import,
     output::{columns, printable},
     progress::Progress,
+    review,
 };
 
 /// How often a task is looked at while it is watched.
@@ -66,6 +67,8 @@ pub(crate) enum TaskCommand {
     /// Images whose true label is known, which measure operators
     #[command(subcommand)]
     Gold(GoldCommand),
+    /// Decide images whose votes have found no answer
+    Review(review::Args),
     /// Call a task off
     Cancel {
         /// The id of the task
@@ -143,6 +146,10 @@ pub(crate) struct PolicyArgs {
     /// How much of what operators get is gold, which measures them: 0 to 0.5 [default: 0]
     #[arg(long, value_name = "SHARE")]
     gold_rate: Option<f64>,
+    /// What becomes of images whose votes have found no answer: `marked`, they are disputed; `best`, they are complete
+    /// with the best label there is; `review`, the task waits until each was reviewed [default: marked]
+    #[arg(long, value_name = "WHAT", value_parser = parse_on_dispute)]
+    disputed: Option<OnDispute>,
 }
 
 impl PolicyArgs {
@@ -163,6 +170,7 @@ impl PolicyArgs {
             release_when: self.release_when_complete.then_some(ReleaseWhen::Complete),
             release_min_confidence: self.release_min_confidence,
             gold_rate: self.gold_rate,
+            disputed: self.disputed,
         };
         Policy::parse(&fields).map_err(|error| Failure::usage(error.to_string()))?;
         Ok((fields != PolicyFields::default()).then_some(fields))
@@ -173,6 +181,11 @@ fn parse_rule(name: &str) -> Result<RuleName, String> {
     let known = [RuleName::Adaptive, RuleName::Lead, RuleName::Majority];
     let names = known.map(RuleName::as_str).join(", ");
     known.into_iter().find(|rule| rule.as_str() == name).ok_or_else(|| format!("it is one of {names}"))
+}
+
+fn parse_on_dispute(name: &str) -> Result<OnDispute, String> {
+    let names = OnDispute::ALL.map(OnDispute::as_str).join(", ");
+    OnDispute::ALL.into_iter().find(|on| on.as_str() == name).ok_or_else(|| format!("it is one of {names}"))
 }
 
 /// Who may label.
@@ -227,6 +240,7 @@ pub(crate) async fn run(context: &Context, command: TaskCommand) -> Outcome {
             audit::show(context, async |page| client.task_audit(task, page).await).await
         }
         TaskCommand::Gold(command) => gold::run(context, command).await,
+        TaskCommand::Review(args) => review::run(context, args).await,
         TaskCommand::Cancel { task } => out.show(&context.client()?.cancel_task(task).await?, describe),
     }
 }
@@ -315,8 +329,14 @@ async fn wait_for_end(context: &Context, client: &Client, id: TaskId) -> Outcome
         context.out.note("the task is not sealed: it cannot complete before `lambel task seal`");
     }
     let progress = Progress::new(context.out, task.images.unwrap_or(0));
+    let mut told = false;
     while !task.state.is_final() {
         let counts = task.progress;
+        let waits = counts.map_or(0, |counts| if counts.open == 0 { counts.disputed } else { 0 });
+        if !told && waits > 0 && task.policy.disputed == Some(OnDispute::Review) {
+            context.out.note(&format!("{waits} images are disputed: the task waits for `lambel task review`"));
+            told = true;
+        }
         let done = counts.map_or(0, |counts| counts.complete + counts.disputed + counts.rejected);
         progress.set(done, || {
             let open = counts.map_or(0, |counts| counts.open);
@@ -351,6 +371,8 @@ pub(crate) fn describe(task: &TaskView) -> String {
     row("confidence", task.policy.confidence.map(|confidence| confidence.to_string()));
     row("at least", task.policy.min_labels.map(|votes| format!("{votes} votes")));
     row("at most", task.policy.max_labels.map(|votes| format!("{votes} votes")));
+    let disputed = task.policy.disputed.filter(|on| !on.is_default());
+    row("if disputed", disputed.map(|on| on.as_str().to_owned()));
     let gold_rate = task.policy.gold_rate.filter(|rate| *rate > 0.0);
     row("gold", gold_rate.map(|rate| format!("{:.1} % of what is handed out", 100.0 * rate)));
     row("images", task.images.map(|images| images.to_string()));

@@ -56,7 +56,7 @@ fn row(n: u32, label: &str) -> Row {
     let operator = "o1".parse().unwrap();
     row.votes.push(RowVote { operator, answer, at: Some(time(0)), elapsed_ms: Some(900), weight: None, late: false });
     let confidence = Confidence::new(if n.is_multiple_of(2) { 1.0 } else { 0.5 });
-    row.outcome = Outcome::Complete { label, confidence };
+    row.outcome = Outcome::Complete { label, confidence, reason: None };
     row
 }
 

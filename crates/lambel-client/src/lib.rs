@@ -15,6 +15,7 @@ mod exports;
 mod machine;
 mod notes;
 mod retry;
+mod reviews;
 mod routes;
 mod session;
 mod sign_in;

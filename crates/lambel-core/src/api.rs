@@ -17,7 +17,7 @@ use utoipa::{
 };
 
 use crate::{
-    AccountName, AuditEntry, ImageId, ImportName, Label, OperatorId, TaskId, TeamName, Timestamp,
+    AccountName, AuditEntry, ClientId, ImageId, ImportName, Label, OnDispute, OperatorId, TaskId, TeamName, Timestamp,
     consensus::{Confidence, Dispute, Phase},
     limits,
     subtask::{Abstention, DecidedBy, Refusal, SubtaskState},
@@ -32,6 +32,10 @@ pub use quality::{
     Agreement, CalibrationView, ConfusionCount, Explained, FlagView, Interval, LabelShare, OperatorPage,
     OperatorQualityView, OperatorReport, PauseInTaskView,
 };
+
+mod reviews;
+
+pub use reviews::{ReviewFields, ReviewImages, ReviewOutcome, ReviewReceipt, ReviewReceipts};
 
 pub use gold::{AddGold, GoldFields, GoldOutcome, GoldPage, GoldReceipt, GoldReceipts, GoldRemoval, GoldView};
 
@@ -180,6 +184,11 @@ pub struct PolicyFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 0.5)]
     pub gold_rate: Option<f64>,
+    /// What becomes of images whose votes have found no answer; `marked` by default. With `marked` they are `disputed`
+    /// and keep the best label there is. With `best` they are `complete` with that label. With `review` they are
+    /// `disputed`, and the task does not complete before each was reviewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disputed: Option<OnDispute>,
 }
 
 /// When a version of the data set is released by itself.
@@ -491,14 +500,18 @@ pub struct ImageStatus {
     /// How sure the label is. With `majority` and `lead`, the share of the votes; with `adaptive`, the posterior.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<Confidence>,
-    /// Why it is disputed.
+    /// Why its votes have found no answer. An image that is `complete` in spite of that has the best label there is,
+    /// since the policy of its task says `best`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispute: Option<Dispute>,
     /// Who decided it. With `votes` the label and how sure it is follow from the votes that are shown. With `batch`
     /// they follow from all votes of the task together, looked at by an `adaptive` task from time to time and at its
-    /// end. With `gold` the client knows the label.
+    /// end. With `gold` the client knows the label. With `review` somebody has decided what the votes could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<DecidedBy>,
+    /// Who has reviewed it, if somebody has: the `sub` of their token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewed_by: Option<ClientId>,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,

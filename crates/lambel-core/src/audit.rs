@@ -52,6 +52,11 @@ pub enum Deed {
         /// How many votes there are, as the client says.
         votes: u64,
     },
+    /// Disputed images were reviewed by the client or an admin: each says by whom.
+    DisputesReviewed {
+        /// How many the request was about to decide.
+        images: u64,
+    },
     /// A task was cancelled.
     TaskCancelled,
     /// A task was completed.
@@ -87,6 +92,7 @@ impl Deed {
             Self::TaskSealed { .. } => "task-sealed",
             Self::AudienceChanged { .. } => "audience-changed",
             Self::ImportBegun { .. } => "import-begun",
+            Self::DisputesReviewed { .. } => "disputes-reviewed",
             Self::TaskCancelled => "task-cancelled",
             Self::TaskCompleted => "task-completed",
             Self::OperatorPaused { .. } => "operator-paused",
@@ -97,7 +103,8 @@ impl Deed {
     }
 }
 
-/// One line of the trail. It is written in the same transaction as the change that it speaks of.
+/// One line of the trail. It is written in the same transaction as the change that it speaks of; where that takes
+/// several, before them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditEntry {
     /// When.
@@ -125,6 +132,7 @@ mod tests {
                 images: 2,
                 votes: 5,
             },
+            Deed::DisputesReviewed { images: 3 },
             Deed::TaskCancelled,
             Deed::TaskCompleted,
             Deed::OperatorPaused { reason: Some("too fast".into()) },

@@ -107,7 +107,8 @@ pub struct SubtaskEnded {
     /// How sure it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<Confidence>,
-    /// Why it is disputed.
+    /// Why its votes have found no answer. An image that is `complete` in spite of that has the best label there is,
+    /// as its task's policy says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispute: Option<Dispute>,
     /// Why it was refused.
@@ -264,9 +265,9 @@ impl<T> CloudEvent<T> {
 mod tests {
     use super::*;
     use crate::{
-        LabelIndex, Policy, Vote,
+        LabelIndex, OnDispute, Policy, Vote,
         consensus::Decision,
-        subtask::{Answer, Picture, Preview},
+        subtask::{Answer, DecidedBy, Picture, Preview},
     };
 
     fn subtask() -> Subtask {
@@ -280,6 +281,36 @@ mod tests {
     }
 
     #[test]
+    fn a_dispute_that_keeps_its_best_label_and_one_that_is_reviewed_are_announced_as_complete() {
+        let owner = "client".parse().unwrap();
+        let labels = LabelSet::parse(&["cat", "dog"]).unwrap();
+        let tie =
+            Decision { label: Some(LabelIndex(1)), confidence: Confidence::new(0.5), dispute: Some(Dispute::NoAnswer) };
+        let data = |event: &Event| serde_json::from_str::<serde_json::Value>(&event.body().unwrap()).unwrap();
+        let mut best = subtask();
+        best.open(None);
+        best.close(tie, OnDispute::Best, Timestamp::from_millis(2));
+        let event = Event::of_subtask(was(SubtaskState::Open), &best, &owner, &labels).unwrap();
+        assert_eq!(event.attributes().kind, "subtask.complete");
+        let said = &data(&event)["data"];
+        assert_eq!((&said["label"], &said["dispute"]), (&"dog".into(), &"no-answer".into()), "the reason stays");
+
+        let mut disputed = subtask();
+        disputed.open(None);
+        disputed.close(tie, OnDispute::Review, Timestamp::from_millis(2));
+        let first = Event::of_subtask(was(SubtaskState::Open), &disputed, &owner, &labels).unwrap();
+        assert_eq!(first.attributes().kind, "subtask.disputed");
+        let before = Some(Was::of(&disputed));
+        assert!(disputed.review(LabelIndex(0), &owner, Timestamp::from_millis(3)));
+        let second = Event::of_subtask(before, &disputed, &owner, &labels).unwrap();
+        assert_eq!(
+            (second.attributes().kind, data(&second)["data"]["label"].as_str()),
+            ("subtask.complete", Some("cat"))
+        );
+        assert_ne!(first.id(), second.id(), "it is other news");
+    }
+
+    #[test]
     fn only_the_step_into_a_final_state_is_announced() {
         let owner = "client".parse().unwrap();
         let labels = LabelSet::parse(&["cat", "dog"]).unwrap();
@@ -288,7 +319,7 @@ mod tests {
         s.open(None);
         assert_eq!(Event::of_subtask(was(SubtaskState::Preparing), &s, &owner, &labels), None);
         let decision = Decision { label: Some(LabelIndex(1)), confidence: Confidence::new(1.0), dispute: None };
-        s.close(decision, Timestamp::from_millis(2));
+        s.close(decision, OnDispute::Marked, Timestamp::from_millis(2));
         let event = Event::of_subtask(was(SubtaskState::Open), &s, &owner, &labels).unwrap();
         assert_eq!(event.id(), format!("{}/{}/2", s.task, s.image));
         assert_eq!(event.attributes().kind, "subtask.complete");
@@ -316,10 +347,11 @@ mod tests {
         let mut s = subtask();
         s.open(None);
         let decision = Decision { label: Some(LabelIndex(1)), confidence: Confidence::new(1.0), dispute: None };
-        s.close(decision, Timestamp::from_millis(2));
+        s.close(decision, OnDispute::Marked, Timestamp::from_millis(2));
         let first = Event::of_subtask(was(SubtaskState::Open), &s, &owner, &labels).unwrap();
         let before = Was::of(&s);
-        s.revise(Decision { label: Some(LabelIndex(0)), ..decision }, Timestamp::from_millis(3));
+        let other = Decision { label: Some(LabelIndex(0)), ..decision };
+        s.revise(other, DecidedBy::Batch, OnDispute::Marked, Timestamp::from_millis(3));
         let second = Event::of_subtask(Some(before), &s, &owner, &labels).unwrap();
         assert_eq!(
             (second.attributes().kind, second.id()),

@@ -249,7 +249,7 @@ mod tests {
 
     fn close(subtask: &mut Subtask, quorum: u32) {
         let Verdict::Decided(decision) = subtask.judge(&policy(quorum), LABELS) else { panic!("it is decided") };
-        subtask.close(decision, Timestamp::from_millis(10));
+        subtask.close(decision, policy(quorum).disputed, Timestamp::from_millis(10));
     }
 
     #[test]

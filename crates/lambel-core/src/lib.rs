@@ -8,6 +8,7 @@ pub mod api;
 pub mod audience;
 pub mod audit;
 pub mod consensus;
+pub mod disputes;
 pub mod event;
 pub mod file;
 pub mod gold;
@@ -27,6 +28,7 @@ pub mod webhook;
 
 pub use audience::{AccountName, Audience, TeamName};
 pub use audit::{Actor, AuditEntry, Deed};
+pub use disputes::OnDispute;
 pub use file::{AnnouncedFile, FileName};
 pub use gold::{Gold, GoldDesk, GoldRate};
 pub use id::{ClientId, ImageId, OperatorId, ParseIdError, TaskId};

@@ -113,6 +113,8 @@ pub const IMAGE_URL_GRACE_SECONDS: u32 = 60;
 pub const NAMES_PER_IMAGE: usize = 100;
 /// How often a batch opens a decided image again.
 pub const REOPENINGS: u32 = 3;
+/// Disputed images reviewed by one request.
+pub const REVIEWS_PER_REQUEST: usize = 100;
 /// Rows on one page of a list.
 pub const PAGE_ROWS: u32 = 1_000;
 /// A page of a list whose size is not said.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    GoldRate,
+    GoldRate, OnDispute,
     api::{PolicyFields, RuleName},
     consensus::{Adaptive, COLD_LEAD, Confidence, Decision, Dispute, Lead, Majority, Rule, Verdict},
     limits,
@@ -39,6 +39,9 @@ pub struct Policy {
     /// How much of what is handed out is gold.
     #[serde(default, skip_serializing_if = "GoldRate::is_none")]
     pub gold_rate: GoldRate,
+    /// What becomes of images whose votes have found no answer.
+    #[serde(default, skip_serializing_if = "OnDispute::is_default")]
+    pub disputed: OnDispute,
 }
 
 impl Default for Policy {
@@ -50,6 +53,7 @@ impl Default for Policy {
             pause_flagged: false,
             versions: Versions::default(),
             gold_rate: GoldRate::default(),
+            disputed: OnDispute::default(),
         }
     }
 }
@@ -81,7 +85,9 @@ impl Policy {
         let pause_flagged = fields.pause_flagged.unwrap_or(usual.pause_flagged);
         let share = fields.gold_rate.unwrap_or_default();
         let gold_rate = GoldRate::parse(share).ok_or(PolicyError::GoldRate { value: share })?;
-        Ok(Self { rule, max_abstentions, lease_seconds, pause_flagged, versions: Versions::parse(fields)?, gold_rate })
+        let versions = Versions::parse(fields)?;
+        let disputed = fields.disputed.unwrap_or_default();
+        Ok(Self { rule, max_abstentions, lease_seconds, pause_flagged, versions, gold_rate, disputed })
     }
 
     /// Judges the votes of one subtask of a task with so many labels.
@@ -145,6 +151,7 @@ impl From<&Policy> for PolicyFields {
             lease_seconds: Some(policy.lease_seconds),
             pause_flagged: Some(policy.pause_flagged),
             gold_rate: Some(policy.gold_rate.get()),
+            disputed: Some(policy.disputed),
             ..Self::default()
         };
         policy.versions.write_to(&mut common);

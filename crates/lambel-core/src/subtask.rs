@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Votes lead from open to a decision. A [batch] over all votes of a task may decide too, decide again, and
-//! lead back.
+//! lead back. A person may [review](crate::disputes) what is disputed: then it is complete, for good.
 //!
 //! Each change raises `rev` by one. Adapters apply a change with a condition on the `rev` they saw, or on a
 //! condition that implies the same outcome; these functions say what the outcome is.
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    ImageId, LabelIndex, OperatorId, Policy, TaskId, Timestamp,
+    ClientId, ImageId, LabelIndex, OnDispute, OperatorId, Policy, TaskId, Timestamp,
     consensus::{Decision, Dispute, Earned, Verdict},
 };
 
@@ -38,7 +38,7 @@ pub enum SubtaskState {
     Open,
     /// Decided: it has its label.
     Complete,
-    /// Decided: it ran out of votes without an answer.
+    /// Decided: it ran out of votes without an answer. What becomes of it the task's policy says: [`OnDispute`].
     Disputed,
     /// Not a picture that can be labelled.
     Rejected,
@@ -168,6 +168,8 @@ pub enum DecidedBy {
     Batch,
     /// The client, who knows the true label: the image is gold. Votes that it had stay, without effect.
     Gold,
+    /// A person who has reviewed it: its votes had found no answer.
+    Review,
 }
 
 impl DecidedBy {
@@ -177,7 +179,13 @@ impl DecidedBy {
             Self::Votes => "votes",
             Self::Batch => "batch",
             Self::Gold => "gold",
+            Self::Review => "review",
         }
+    }
+
+    /// Whether it is a person's word, which nothing that is found out of votes changes.
+    pub fn is_person(self) -> bool {
+        matches!(self, Self::Gold | Self::Review)
     }
 }
 
@@ -210,6 +218,8 @@ pub struct Subtask {
     pub decision: Option<Decision>,
     /// Who made it, if there is one.
     pub decided_by: DecidedBy,
+    /// Who has reviewed it, if somebody has.
+    pub reviewed_by: Option<ClientId>,
     /// Why the image was rejected, if it was.
     pub refusal: Option<Refusal>,
     /// When the record was made.
@@ -280,6 +290,7 @@ impl Subtask {
             leases: BTreeMap::new(),
             decision: None,
             decided_by: DecidedBy::Votes,
+            reviewed_by: None,
             refusal: None,
             created_at: now,
             decided_at: None,
@@ -473,9 +484,9 @@ impl Subtask {
         }
     }
 
-    /// Closes it with a decision.
-    pub fn close(&mut self, decision: Decision, now: Timestamp) {
-        self.state = if decision.dispute.is_some() { SubtaskState::Disputed } else { SubtaskState::Complete };
+    /// Closes it with a decision. `on_dispute` is what its task does where there is no answer.
+    pub fn close(&mut self, decision: Decision, on_dispute: OnDispute, now: Timestamp) {
+        self.state = on_dispute.state_of(&decision);
         self.decision = Some(decision);
         self.decided_by = DecidedBy::Votes;
         self.decided_at = Some(now);
@@ -484,8 +495,8 @@ impl Subtask {
     }
 
     /// Closes it with a decision that somebody else than its votes has made.
-    pub fn close_by(&mut self, decision: Decision, by: DecidedBy, now: Timestamp) {
-        self.close(decision, now);
+    pub fn close_by(&mut self, decision: Decision, by: DecidedBy, on_dispute: OnDispute, now: Timestamp) {
+        self.close(decision, on_dispute, now);
         self.decided_by = by;
     }
 }

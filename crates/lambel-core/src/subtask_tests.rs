@@ -92,7 +92,7 @@ fn what_comes_after_the_decision_is_kept_without_effect() {
         s.cast(&op(n), label(0), false, &policy(), LABELS).unwrap();
     }
     let Verdict::Decided(decision) = s.judge(&policy(), LABELS) else { panic!("two of two agree") };
-    s.close(decision, NOW());
+    s.close(decision, policy().disputed, NOW());
     assert_eq!(s.state, SubtaskState::Complete);
     assert_eq!(s.cast(&op(3), label(1), false, &policy(), LABELS), Err(NotLeased));
     assert_eq!(s.cast(&op(3), label(1), true, &policy(), LABELS), Ok(Cast::Late));

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    Audience, ClientId, ImportName, LabelSet, Policy, Shards, Subtask, SubtaskState, TaskId, Timestamp, limits,
+    Audience, ClientId, ImportName, LabelSet, OnDispute, Policy, Shards, Subtask, SubtaskState, TaskId, Timestamp,
+    limits,
 };
 
 /// Where a task stands.
@@ -137,7 +138,7 @@ impl CountsChange {
         self.votes += i64::try_from(closed.votes.len()).unwrap_or(i64::MAX);
     }
 
-    /// Counts what a batch has made of a subtask: what it was counts no more.
+    /// Counts what a batch or a person has made of a subtask: what it was counts no more.
     pub fn revise(&mut self, before: &Subtask, after: &Subtask) {
         for (subtask, sign) in [(before, -1), (after, 1)] {
             match subtask.state {
@@ -274,18 +275,31 @@ impl Task {
         Ok(true)
     }
 
-    /// Completes the task if it is sealed, all its images have arrived, and all are decided. False, and no
+    /// How many images nothing is awaited of any more: refused ones and those that are decided. Where disputes are
+    /// reviewed, what is disputed waits for that.
+    pub fn done(&self, counts: &Counts) -> u64 {
+        let disputed = if self.policy.disputed == OnDispute::Review { 0 } else { counts.disputed };
+        counts.rejected + counts.complete + disputed
+    }
+
+    /// Completes the task if it is sealed, all its images have arrived, and all are [done](Self::done). False, and no
     /// change, if not.
     ///
     /// More images than the seal says are no reason to wait for ever: an upload that was under way when the
     /// client sealed may still arrive, and is labelled like any other.
     pub fn complete(&mut self, counts: &Counts, now: Timestamp) -> bool {
         let arrived = self.images.is_some_and(|images| counts.checked() >= images);
-        let done = self.state == TaskState::Sealed && arrived && counts.undecided() == 0;
+        let done = self.state == TaskState::Sealed && arrived && self.done(counts) >= counts.checked();
         if done {
             self.end(TaskState::Complete, now);
         }
         done
+    }
+
+    /// The task, with the number of changes that an entry of its trail takes which is about its images alone.
+    #[must_use]
+    pub fn noted(&self) -> Self {
+        Self { rev: self.rev + 1, ..self.clone() }
     }
 
     fn end(&mut self, state: TaskState, now: Timestamp) {
@@ -363,6 +377,17 @@ mod tests {
         assert!(t.complete(&counts(3, 1, 2, 1), NOW()));
         assert_eq!((t.state, t.ended_at), (TaskState::Complete, Some(NOW())));
         assert!(!t.complete(&counts(3, 1, 2, 1), NOW()), "only once");
+    }
+
+    #[test]
+    fn where_disputes_are_reviewed_the_task_waits_for_that() {
+        for (on, waits) in [(OnDispute::Marked, false), (OnDispute::Best, false), (OnDispute::Review, true)] {
+            let mut t = Task { policy: Policy { disputed: on, ..Policy::default() }, ..task() };
+            t.seal(4, &counts(3, 1, 2, 1), NOW()).unwrap();
+            assert_eq!(t.done(&counts(3, 1, 2, 1)), if waits { 3 } else { 4 });
+            assert_eq!(t.complete(&counts(3, 1, 2, 1), NOW()), !waits, "{on:?}");
+            assert_eq!(t.complete(&counts(3, 1, 3, 0), NOW()), waits, "{on:?}: it was reviewed");
+        }
     }
 
     #[test]

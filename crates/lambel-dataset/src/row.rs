@@ -48,6 +48,8 @@ pub enum Outcome {
         label: Label,
         /// How sure it is.
         confidence: Confidence,
+        /// Why its votes have found no answer, if they have not: then its task takes the best label there is.
+        reason: Option<Dispute>,
     },
     /// It ran out of votes without an answer.
     Disputed {
@@ -250,7 +252,7 @@ impl Row {
     /// The label of an image that has one. Not what a dispute was about.
     pub fn decided_label(&self) -> Option<(&Label, Confidence)> {
         match &self.outcome {
-            Outcome::Complete { label, confidence } => Some((label, *confidence)),
+            Outcome::Complete { label, confidence, .. } => Some((label, *confidence)),
             _ => None,
         }
     }
@@ -276,12 +278,14 @@ impl Serialize for Row {
         optional(&mut row, "label", &self.outcome.label())?;
         optional(&mut row, "confidence", &self.outcome.confidence())?;
         match &self.outcome {
-            Outcome::Disputed { reason, .. } => row.serialize_field("reason", reason)?,
+            Outcome::Complete { reason: Some(reason), .. } | Outcome::Disputed { reason, .. } => {
+                row.serialize_field("reason", reason)?;
+            }
             Outcome::Rejected { refusal } => {
                 row.serialize_field("reason", &refusal.code)?;
                 row.serialize_field("detail", &refusal.detail)?;
             }
-            Outcome::Complete { .. } | Outcome::Unlabelled => {}
+            Outcome::Complete { reason: None, .. } | Outcome::Unlabelled => {}
         }
         optional(&mut row, "decided_at", &self.decided_at)?;
         row.serialize_field("votes", &self.votes)?;
@@ -340,20 +344,21 @@ struct RowFields {
 impl RowFields {
     fn outcome(&mut self) -> Result<Outcome, &'static str> {
         let parts = (self.label.take(), self.confidence.take(), self.reason.take(), self.detail.take());
+        let dispute = |reason| {
+            Dispute::deserialize(serde_json::Value::String(reason)).map_err(|_| "there is no such reason for a dispute")
+        };
         match (self.status, parts) {
-            (Status::Complete, (Some(label), Some(confidence), None, None)) => {
-                Ok(Outcome::Complete { label, confidence })
+            (Status::Complete, (Some(label), Some(confidence), reason, None)) => {
+                Ok(Outcome::Complete { label, confidence, reason: reason.map(dispute).transpose()? })
             }
             (Status::Disputed, (label, Some(confidence), Some(reason), None)) => {
-                let reason = Dispute::deserialize(serde_json::Value::String(reason))
-                    .map_err(|_| "there is no such reason for a dispute")?;
-                Ok(Outcome::Disputed { label, confidence, reason })
+                Ok(Outcome::Disputed { label, confidence, reason: dispute(reason)? })
             }
             (Status::Unlabelled, (None, None, None, None)) => Ok(Outcome::Unlabelled),
             (Status::Rejected, (None, None, Some(code), Some(detail))) => {
                 Ok(Outcome::Rejected { refusal: Refusal { code, detail } })
             }
-            (Status::Complete, _) => Err("what is complete has a label and a confidence, and no reason"),
+            (Status::Complete, _) => Err("what is complete has a label and a confidence"),
             (Status::Disputed, _) => Err("what is disputed has a confidence and a reason"),
             (Status::Unlabelled, _) => Err("what is unlabelled has no label, no confidence and no reason"),
             (Status::Rejected, _) => Err("what is rejected has a reason with a detail, and no label"),

@@ -239,7 +239,7 @@ async fn the_kinds_of_changes() {
         let mut row = row(0);
         let label = lambel_core::Label::parse(label).unwrap();
         let confidence = lambel_core::consensus::Confidence::new(confidence);
-        row.outcome = lambel_dataset::row::Outcome::Complete { label, confidence };
+        row.outcome = lambel_dataset::row::Outcome::Complete { label, confidence, reason: None };
         Some(row)
     };
     assert_eq!(kinds(set("cat", 0.5), set("dog", 0.5)), BTreeSet::from([ChangeKind::Relabelled]));

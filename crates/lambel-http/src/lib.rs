@@ -17,6 +17,7 @@ mod operators;
 mod pages;
 mod problem;
 mod quality;
+mod reviews;
 mod supervisors;
 mod tasks;
 mod webhooks;

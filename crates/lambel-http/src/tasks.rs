@@ -38,6 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<Tasks> {
         .routes(routes!(image))
         .routes(routes!(results))
         .merge(crate::gold::routes())
+        .merge(crate::reviews::routes())
 }
 
 /// Make a task

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "contract/notes.rs"]
-mod notes;
 #[path = "contract/calibration.rs"]
 mod calibration;
+#[path = "contract/notes.rs"]
+mod notes;
+#[path = "contract/reviews.rs"]
+mod reviews;
 mod support;
 #[path = "contract/webhooks.rs"]
 mod webhooks;
@@ -74,7 +76,7 @@ fn every_answer_of_every_operation_has_a_shape() {
             }
         }
     }
-    assert_eq!(operations.len(), 54);
+    assert_eq!(operations.len(), 55);
 }
 
 fn resolve<'a>(document: &'a Value, part: &'a Value) -> &'a Value {

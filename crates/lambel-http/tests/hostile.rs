@@ -64,7 +64,7 @@ fn bodies(task: &str) -> Vec<Good> {
                 "name": "t", "labels": ["cat", "dog"], "instructions": "look", "expected_images": 5,
                 "policy": {
                     "rule": "majority", "quorum": 2, "max_labels": 5, "max_abstentions": 3, "lease_seconds": 60,
-                    "pause_flagged": true,
+                    "pause_flagged": true, "disputed": "review",
                     "commit_every_decisions": 10, "commit_every_minutes": 60, "release_when": "complete",
                 },
                 "audience": {"everyone": false, "operators": ["anna"], "teams": ["birds"]},
@@ -144,6 +144,12 @@ fn bodies(task: &str) -> Vec<Good> {
             }}),
         ),
         good(alice(), Method::PUT, NOTE, json!({"value": "looked at"})),
+        good(
+            alice(),
+            Method::POST,
+            "/api/tasks/{task}/reviews",
+            json!({"reviews": [{"image": image, "label": label}, {"name": "a.png", "keep": true}]}),
+        ),
     ]
 }
 

@@ -11,6 +11,7 @@ mod gold;
 mod imports;
 mod notes;
 pub mod quality;
+mod reviews;
 mod webhooks;
 
 use std::time::Duration;
@@ -64,6 +65,9 @@ pub async fn run(store: &dyn Store) {
     desks::votes_keep_what_their_operators_had_earned(store).await;
     batches::decide_again_and_open_again(store).await;
     batches::write_only_while_they_hold_the_mark(store).await;
+    reviews::decide_what_is_disputed_once(store).await;
+    reviews::end_with_the_task(store).await;
+    reviews::are_wanted_or_not_as_the_policy_says(store).await;
     an_image_is_refused_after_all_once(store).await;
     counters_can_be_corrected(store).await;
     marks_of_the_sweep_change_only_from_what_they_were(store).await;
@@ -527,7 +531,7 @@ async fn a_subtask_closes_once_and_is_counted_once(store: &dyn Store) {
     assert!(store.close(&task, &[], later(6)).await.expect("close").is_empty());
 
     let mut after = first.seen;
-    after.close(decision, later(5));
+    after.close(decision, task.policy.disputed, later(5));
     assert_eq!(read(store, &task, 1).await, after);
     let disputed = read(store, &task, 2).await;
     assert_eq!((disputed.state, disputed.decision), (SubtaskState::Disputed, Some(dispute)));

@@ -359,7 +359,7 @@ impl Store for MemoryStore {
                 tables.subtasks.get(&(task.id, seen.image)).filter(|current| current.rev == seen.rev).cloned();
             closed.push(current.is_some());
             let Some(mut subtask) = current else { continue };
-            subtask.close_by(*decision, *by, now);
+            subtask.close_by(*decision, *by, task.policy.disputed, now);
             more.close(&subtask);
             tables.put_subtask(subtask);
         }

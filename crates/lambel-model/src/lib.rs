@@ -3,7 +3,8 @@
 //!
 //! [`worlds`] says who and what there is and what may happen, [`protocol`] which steps there are in a state and what
 //! they do (in modules named as those of `lambel-service`), [`promises`] what must hold, [`bugs`] what can be
-//! broken on purpose to see that it is found. [`last_batch`] is the end of a task whose rule weighs votes, on its own.
+//! broken on purpose to see that it is found. [`last_batch`] is the end of a task whose rule weighs votes, on its own, and
+//! [`review`] that of a task that reviews its disputes.
 //! `docs/reliability.md` tells the whole story.
 
 pub mod bugs;
@@ -15,6 +16,7 @@ pub mod promises;
 pub mod protocol;
 pub mod records;
 pub mod report;
+pub mod review;
 pub mod state;
 pub mod tables;
 mod watch;

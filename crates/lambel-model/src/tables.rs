@@ -109,7 +109,7 @@ impl Tables {
     pub fn close(&mut self, kit: &Kit, image: usize, closing: &Closing) -> bool {
         let Some(decision) = kit.decision(&closing.votes) else { return false };
         let Some(row) = self.rows[image].as_mut().filter(|row| row.rev == closing.rev) else { return false };
-        kit.change(image, row, |subtask| subtask.close(decision, moment(1)));
+        kit.change(image, row, |subtask| subtask.close(decision, kit.task.policy.disputed, moment(1)));
         self.tally.add_closed(row);
         true
     }

@@ -6,8 +6,8 @@
 use std::{fs, sync::Arc, time::Instant};
 
 use lambel_core::{
-    Actor, Audience, AuditEntry, CountsChange, Deed, ImageId, LabelIndex, LabelSet, OperatorId, Policy, Shards,
-    Subtask, Task, TaskId, TaskState, Timestamp, Vote,
+    Actor, Audience, AuditEntry, CountsChange, Deed, ImageId, LabelIndex, LabelSet, OnDispute, OperatorId, Policy,
+    Shards, Subtask, Task, TaskId, TaskState, Timestamp, Vote,
     api::{PolicyFields, RuleName},
     consensus::Decision,
     subtask::{Answer, Picture, Preview},
@@ -99,7 +99,7 @@ fn decided(task: &Task, number: u32, operators: &[OperatorId]) -> Subtask {
         subtask.votes.insert(operators[operator as usize].clone(), vote);
     }
     let (label, confidence) = task.policy.rule.best(usize::from(LABELS), &subtask.votes);
-    subtask.close(Decision { label, confidence, dispute: None }, at);
+    subtask.close(Decision { label, confidence, dispute: None }, OnDispute::Marked, at);
     subtask
 }
 

@@ -22,6 +22,7 @@ pub mod publish;
 pub mod quality;
 pub mod repair;
 pub mod results;
+pub mod reviews;
 pub mod skills;
 pub mod supervise;
 pub mod survey;

@@ -272,6 +272,7 @@ fn status(task: &Task, subtask: Option<&Subtask>, announced_bytes: u64, reported
         confidence: subtask.and_then(|subtask| reported.of(task, subtask)),
         dispute: decision.and_then(|decision| decision.dispute),
         decided_by: subtask.filter(|subtask| subtask.decision.is_some()).map(|subtask| subtask.decided_by),
+        reviewed_by: subtask.and_then(|subtask| subtask.reviewed_by.clone()),
         refusal: subtask.and_then(|subtask| subtask.refusal.clone()),
         votes,
         decided_at: subtask.and_then(|subtask| subtask.decided_at),

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lambel_core::{
     Counts, CountsChange, ImageId, Subtask, SubtaskState, Tally, Task, TaskId, TaskState, Timestamp,
-    consensus::{Confidence, Dispute, Verdict},
+    consensus::{Confidence, Decision, Dispute, Verdict},
     ring::next_place,
     subtask::DecidedBy,
 };
@@ -128,6 +128,8 @@ impl Finding {
 pub struct Told {
     /// The label.
     pub label: Option<String>,
+    /// Whether that is an answer, or a dispute.
+    pub state: SubtaskState,
     /// How sure.
     pub confidence: Confidence,
     /// Why there was no answer, if there was none.
@@ -139,7 +141,8 @@ impl Told {
     /// the next.
     fn agrees_with(&self, other: &Self) -> bool {
         let off = self.confidence.get() - other.confidence.get();
-        self.label == other.label && self.dispute == other.dispute && off.abs() < 1e-9
+        let same = (&self.label, self.state, self.dispute) == (&other.label, other.state, other.dispute);
+        same && off.abs() < 1e-9
     }
 }
 
@@ -256,12 +259,12 @@ impl Surveyor {
             match task.state {
                 TaskState::Complete => {
                     // Whatever was recorded beyond the seal came while the task was ending. It is left alone.
-                    let done = after.counts.checked() - after.counts.undecided();
+                    let done = task.done(&after.counts);
                     let missing = task.images.unwrap_or(0).saturating_sub(done);
                     if missing > 0 {
                         report.find(Finding::CompletedTooEarly { undecided: missing });
                     } else {
-                        report.left_alone += after.counts.undecided();
+                        report.left_alone += after.counts.checked().saturating_sub(done);
                     }
                 }
                 TaskState::Sealed if task.clone().complete(&report.recounted, now) => {
@@ -275,14 +278,15 @@ impl Surveyor {
 }
 
 /// Holds the counters against the recount: exactly where nothing was counted meanwhile; where something was, each
-/// number of the recount has to lie between what the counters said before and after. Where a batch may open decided
-/// images again numbers go up and down, and there is no such bound.
+/// number of the recount has to lie between what the counters said before and after. Disputes go up and down, since they
+/// may be reviewed, so what is bounded is everything that is decided. Where a batch may open decided images again all
+/// numbers go up and down, and there is no such bound.
 fn hold_counters(task: &Task, before: &Tally, after: &Tally, report: &mut Report) {
     let fits = match report.in_motion {
         false => after.counts == report.recounted,
         true if task.policy.rule.weighs() => true,
         true => {
-            let numbers = |c: &Counts| [c.accepted, c.rejected, c.complete, c.disputed, c.votes];
+            let numbers = |c: &Counts| [c.accepted, c.rejected, c.complete, c.complete + c.disputed, c.votes];
             let bounds = numbers(&before.counts).into_iter().zip(numbers(&after.counts));
             bounds.zip(numbers(&report.recounted)).all(|((a, b), n)| (a.min(b)..=a.max(b)).contains(&n))
         }
@@ -357,27 +361,39 @@ fn is_overdue(task: &Task, record: &Subtask, now: Timestamp) -> bool {
 }
 
 /// What a batch has decided follows from all votes of the task as they were then, which nobody can compute from the
-/// record. That it decides at all is what can be said of it.
+/// record, and what a person has decided follows from nothing. That it decides at all, and how the task takes that, is
+/// what can be said of these.
 fn check_decision(task: &Task, record: &Subtask, report: &mut Report) {
-    if record.decided_by == DecidedBy::Batch && task.policy.rule.weighs() && record.decision.is_some() {
+    let on_dispute = task.policy.disputed;
+    let is_sound = record.decision.is_some_and(|decision| match record.decided_by {
+        _ if record.state != on_dispute.state_of(&decision) => false,
+        DecidedBy::Batch => task.policy.rule.weighs(),
+        DecidedBy::Review => {
+            let label = decision.label.and_then(|label| task.labels.get(label));
+            label.is_some() && decision.dispute.is_none() && record.reviewed_by.is_some()
+        }
+        DecidedBy::Votes | DecidedBy::Gold => false,
+    });
+    if is_sound {
         return;
     }
-    let told = |decision: &lambel_core::consensus::Decision| Told {
+    let told = |decision: &Decision, state| Told {
         label: decision.label.and_then(|label| Some(task.labels.get(label)?.to_string())),
+        state,
         confidence: decision.confidence,
         dispute: decision.dispute,
     };
     let follows = match record.judge(&task.policy, task.labels.len()) {
-        Verdict::Decided(decision) => Some(told(&decision)),
+        Verdict::Decided(decision) => Some(told(&decision, on_dispute.state_of(&decision))),
         Verdict::Undecided { .. } => None,
     };
-    let written = record.decision.as_ref().map(told);
+    let written = record.decision.as_ref().map(|decision| told(decision, record.state));
     let agrees = match (&written, &follows) {
         (Some(written), Some(follows)) => written.agrees_with(follows),
         _ => false,
     };
     if !agrees {
-        let nothing = Told { label: None, confidence: Confidence::default(), dispute: None };
+        let nothing = Told { label: None, state: record.state, confidence: Confidence::default(), dispute: None };
         let written = written.unwrap_or(nothing);
         report.find(Finding::DecisionDiffers { image: record.image, written, follows });
     }

@@ -170,22 +170,32 @@ impl Tasks {
                 tracing::info!(task = %id, images = request.images, "task sealed");
             }
             // The last decision may have come before the seal: nobody else would look again.
-            match (progress::advance(&*self.store, &*self.clock, id).await?, &self.estimates) {
-                (Advance::Completed(complete), estimates) => {
-                    task = *complete;
-                    // For the last report on its operators, without which the task is complete all the same.
-                    if let Some(estimates) = estimates
-                        && let Err(error) = estimates.ask(id).await
-                    {
-                        tracing::warn!(task = %id, %error, "last report not asked for");
-                    }
-                }
-                (Advance::WantsBatch, Some(estimates)) => estimates.ask(id).await?,
-                _ => {}
+            if let Some(complete) = self.advance(id).await? {
+                task = complete;
             }
             return self.view(&task).await;
         }
         Err(Error::Contended)
+    }
+
+    /// Looks whether a task is done now; the task, if it was completed by that.
+    pub(crate) async fn advance(&self, id: TaskId) -> Result<Option<Task>> {
+        match (progress::advance(&*self.store, &*self.clock, id).await?, &self.estimates) {
+            (Advance::Completed(complete), estimates) => {
+                // For the last report on its operators, without which the task is complete all the same.
+                if let Some(estimates) = estimates
+                    && let Err(error) = estimates.ask(id).await
+                {
+                    tracing::warn!(task = %id, %error, "last report not asked for");
+                }
+                Ok(Some(*complete))
+            }
+            (Advance::WantsBatch, Some(estimates)) => {
+                estimates.ask(id).await?;
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Calls a task off.

@@ -13,7 +13,7 @@ fn row(n: u32, label: Option<&str>) -> Row {
     let mut row = Row::new(ImageId::of(&n.to_be_bytes()));
     if let Some(label) = label {
         let label = Label::parse(label).unwrap();
-        row.outcome = Outcome::Complete { label, confidence: Confidence::new(1.0) };
+        row.outcome = Outcome::Complete { label, confidence: Confidence::new(1.0), reason: None };
     }
     row
 }
@@ -85,7 +85,8 @@ fn decided(n: u32, confidence: Option<f64>) -> Row {
     let mut row = row(n, CAT);
     row.outcome = match confidence {
         Some(confidence) => {
-            Outcome::Complete { label: Label::parse("cat").unwrap(), confidence: Confidence::new(confidence) }
+            let label = Label::parse("cat").unwrap();
+            Outcome::Complete { label, confidence: Confidence::new(confidence), reason: None }
         }
         None => Outcome::Disputed { reason: Dispute::NoAnswer, label: None, confidence: Confidence::new(0.4) },
     };

@@ -41,7 +41,11 @@ impl World {
     /// A version of images with these labels.
     async fn version(&self, labels: &[&str]) -> CommitId {
         let row = |(n, label): (usize, &&str)| {
-            let outcome = Outcome::Complete { label: Label::parse(label).unwrap(), confidence: Confidence::new(0.8) };
+            let outcome = Outcome::Complete {
+                label: Label::parse(label).unwrap(),
+                confidence: Confidence::new(0.8),
+                reason: None,
+            };
             Row { outcome, ..Row::new(ImageId::of(&n.to_be_bytes())) }
         };
         let mut rows: Vec<Row> = labels.iter().enumerate().map(row).collect();

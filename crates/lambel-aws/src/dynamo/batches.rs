@@ -1,4 +1,4 @@
-//! What batches write: decisions made again, images opened again, and the end of a task.
+//! What batches and reviews write: decisions made again, images opened again, and the end of a task.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem, Update, builders::ConditionCheckBuilder};
@@ -15,7 +15,7 @@ use super::{
 
 #[async_trait]
 impl Batches for DynamoStore {
-    async fn revise(&self, task: &Task, revisions: &[Revision], mark: u64) -> StoreResult<Revised> {
+    async fn revise(&self, task: &Task, revisions: &[Revision], mark: Option<u64>) -> StoreResult<Revised> {
         let mut done = vec![true; revisions.len()];
         let mut left: Vec<usize> = (0..revisions.len()).collect();
         while !left.is_empty() {
@@ -30,7 +30,9 @@ impl Batches for DynamoStore {
                     }
                     actions.push(self.add_counts(task, &change)?);
                     actions.push(self.goes_on(task)?);
-                    actions.push(self.is_held(task, mark)?);
+                    if let Some(mark) = mark {
+                        actions.push(self.is_held(task, mark)?);
+                    }
                     Ok(actions)
                 })
                 .await?;

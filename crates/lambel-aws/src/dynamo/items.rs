@@ -37,6 +37,9 @@ const VERSION_WITH_RULE: u32 = 3;
 /// The version of a task with gold: who does not know it would drop the rate when they seal the task. Who knows this
 /// version knows every rule.
 const VERSION_WITH_GOLD: u32 = 4;
+/// The version of a task that does something else with disputed images than marking them: who does not know of that
+/// would complete it before they are reviewed, or mark what is to be complete. Who knows this version knows gold.
+const VERSION_WITH_DISPUTES: u32 = 5;
 
 pub(super) fn versioned() -> (String, AttributeValue) {
     ("v".to_owned(), number(VERSION))
@@ -223,6 +226,9 @@ pub(super) fn subtask(subtask: &Subtask, pool: &str) -> Item {
     if let Some(at) = subtask.reopened_at {
         put("reopened", number(at.millis()));
     }
+    if let Some(reviewer) = &subtask.reviewed_by {
+        put("reviewed_by", string(reviewer.as_str()));
+    }
     item.extend(subtask.decision.iter().flat_map(decision));
     item.extend(decided_by(subtask));
     item
@@ -297,6 +303,10 @@ pub fn read_subtask(item: HashMap<String, AttributeValue>) -> StoreResult<Subtas
             Some(name) => of_name(name).ok_or_else(|| bad("decided_by"))?,
             None => DecidedBy::Votes,
         },
+        reviewed_by: match reader.maybe_text("reviewed_by") {
+            Some(reviewer) => Some(reviewer.parse().map_err(|_| bad("reviewed_by"))?),
+            None => None,
+        },
         reopenings: reader.maybe_number("reopenings")?.unwrap_or_default(),
         reopened_at: reader.maybe_number("reopened")?.map(Timestamp::from_millis),
         floor: reader.maybe_number("floor")?.unwrap_or_default(),
@@ -307,6 +317,7 @@ pub fn read_subtask(item: HashMap<String, AttributeValue>) -> StoreResult<Subtas
 pub(super) fn task(task: &Task) -> StoreResult<Item> {
     let mut item: Item = serde_dynamo::to_item(task).map_err(|error| StoreError::Failed(error.to_string()))?;
     let version = match (&task.policy.rule, task.audience.is_everyone()) {
+        _ if !task.policy.disputed.is_default() => VERSION_WITH_DISPUTES,
         _ if !task.policy.gold_rate.is_none() => VERSION_WITH_GOLD,
         (Rule::Majority(_), true) => VERSION,
         (Rule::Majority(_), false) => VERSION_WITH_AUDIENCE,
@@ -318,7 +329,7 @@ pub(super) fn task(task: &Task) -> StoreResult<Item> {
 
 /// Reads a task, of the table or of its stream.
 pub fn read_task(item: HashMap<String, AttributeValue>) -> StoreResult<Task> {
-    let reader = Reader::up_to(VERSION_WITH_GOLD, "task", item)?;
+    let reader = Reader::up_to(VERSION_WITH_DISPUTES, "task", item)?;
     serde_dynamo::from_item(reader.item).map_err(|error| unreadable("task", error))
 }
 

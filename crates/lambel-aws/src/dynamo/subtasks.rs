@@ -280,7 +280,7 @@ impl DynamoStore {
                     let mut actions = Vec::with_capacity(left.len() + 1);
                     for Closing { seen, decision, by } in left.iter().map(|place| &closings[*place]) {
                         let mut after = seen.clone();
-                        after.close_by(*decision, *by, now);
+                        after.close_by(*decision, *by, task.policy.disputed, now);
                         more.close(&after);
                         actions.push(self.close_action(task, &after)?);
                     }

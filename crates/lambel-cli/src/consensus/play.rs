@@ -153,7 +153,7 @@ impl Play<'_> {
         for (image, state) in self.images.iter_mut().enumerate().filter(|(_, state)| !state.weights.is_empty()) {
             let votes = &self.crowd.votes[image];
             let taken = &votes[..state.weights.len()];
-            let evidence = model.evidence(taken, &mut scores);
+            let evidence = model.evidence_in(self.phase, taken, &mut scores);
             let standing = state.decision.map_or(Standing::Open, |decision| Standing::Decided {
                 label: decision.label,
                 disputed: decision.dispute.is_some(),
@@ -196,8 +196,12 @@ impl Play<'_> {
             scores
         });
         let scores: Vec<Scores> = scored.collect();
-        let voted = scores.iter().zip(&self.images);
-        let estimates = voted.map(|(scores, image)| scores.best().filter(|_| !image.weights.is_empty())).collect();
+        let mut room = Scores::default();
+        let estimate = |(state, votes): (&Image, &Vec<Ballot>)| {
+            let evidence = model.evidence_in(self.phase, &votes[..state.weights.len()], &mut room);
+            Some(Estimate { label: evidence.leader?, confidence: evidence.confidence })
+        };
+        let estimates = self.images.iter().zip(&self.crowd.votes).map(estimate).collect();
         Played { estimates, scores, votes: self.votes() }
     }
 

@@ -148,7 +148,7 @@ fn outcome(status: &ImageStatus) -> Result<Option<row::Outcome>, String> {
         ImageState::Preparing | ImageState::Open => row::Outcome::Unlabelled,
         ImageState::Complete => {
             let label = status.label.clone().ok_or_else(|| missing("label"))?;
-            row::Outcome::Complete { label, confidence: confidence()? }
+            row::Outcome::Complete { label, confidence: confidence()?, reason: status.dispute }
         }
         ImageState::Disputed => {
             let reason = status.dispute.ok_or_else(|| missing("reason for the dispute"))?;

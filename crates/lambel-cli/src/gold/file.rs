@@ -1,4 +1,4 @@
-//! Gold out of a CSV file: a line for each image. What is wrong is said with its line, and then nothing is sent.
+//! Images and their labels out of a CSV file, for gold and for reviews: a line for each image. What is wrong is said with its line, and then nothing is sent.
 
 use std::{collections::HashMap, fs::File, io::Read, path::Path};
 
@@ -13,7 +13,7 @@ const COLUMNS: [&str; 3] = ["file", "name", "image"];
 const IDS: usize = 2;
 
 /// Reads a file.
-pub(super) fn read(path: &Path) -> Outcome<Vec<Line>> {
+pub(crate) fn read(path: &Path) -> Outcome<Vec<Line>> {
     let file = File::open(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     let lines = read_lines(file).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     match lines.is_empty() {

@@ -3,7 +3,7 @@
 //! `file` reads them out of a CSV file, `promote` picks some of those that operators have decided; both end in
 //! [`send`], which asks the service and reports what became of each.
 
-mod file;
+pub(crate) mod file;
 mod promote;
 
 use std::{
@@ -89,15 +89,15 @@ pub(crate) async fn run(context: &Context, command: GoldCommand) -> Outcome {
     }
 }
 
-/// An image that is to be gold, and where that was said.
+/// An image and the label that somebody gives it, and where that was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Line {
+pub(crate) struct Line {
     /// The line of the file; none if it comes from nowhere.
-    line: Option<u64>,
+    pub(crate) line: Option<u64>,
     /// What the file calls it.
-    called: String,
-    label: String,
-    image: Option<ImageId>,
+    pub(crate) called: String,
+    pub(crate) label: String,
+    pub(crate) image: Option<ImageId>,
 }
 
 impl Line {

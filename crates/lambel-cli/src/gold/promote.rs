@@ -63,8 +63,9 @@ impl Picker {
     fn look(&mut self, row: &ResultRow) {
         let status = &row.status;
         let sure = status.confidence.is_some_and(|confidence| confidence.get() >= self.min_confidence);
-        // What the client knew already is no finding of the operators.
-        let by_operators = status.decided_by != Some(DecidedBy::Gold) && !self.gold.contains(&row.image);
+        // What the client knew already, or had to decide, is no finding of the operators.
+        let by_person = status.decided_by.is_some_and(DecidedBy::is_person);
+        let by_operators = !by_person && !self.gold.contains(&row.image);
         let Some(label) = status.label.as_ref() else { return };
         if status.state != ImageState::Complete || !sure || !by_operators {
             return;
@@ -145,6 +146,7 @@ mod tests {
             row(1, "cat", json!({"confidence": 0.98})),
             row(2, "cat", json!({"state": "disputed", "dispute": "no-answer"})),
             row(3, "cat", json!({"decided_by": "gold"})),
+            row(4, "cat", json!({"decided_by": "review"})),
             row(200, "cat", json!({})),
             row(5, "cat", json!({"name": "twin.png"})),
             row(5, "cat", json!({})),

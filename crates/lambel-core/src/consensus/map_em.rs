@@ -18,8 +18,11 @@
 //! `tot_w`, `cor_w`, `n_w`, `E` and `N` are counts weighed with `P`. Up to [`CONFUSION_LABELS`] labels all this
 //! is kept. With more, an operator's own confusions would be empty for the most part: then `π = b`, and labels
 //! that nobody voted for on an image share one score.
+//!
+//! An image can also be judged by what its operators have said of the others ([`MapEm::evidence_in`]): the same
+//! formulas, with `P` of this image taken out of `tot_w`, `cor_w` and `n_w`.
 
-use super::{Ballot, Estimate, Evidence, Scores, Skill, VoteTable, counts::Counts};
+use super::{Ballot, Confidence, Estimate, Evidence, Phase, Scores, Skill, VoteTable, counts::Counts};
 use crate::LabelIndex;
 
 /// Up to so many labels an operator's confusions are estimated one by one.
@@ -44,6 +47,10 @@ pub struct MapEm {
     mean: f64,
     ln_priors: Vec<f64>,
     form: Form,
+    /// `n_w[k,l]` at `[(w·K + l)·K + k]`; empty in the lean form.
+    confusion: Vec<f64>,
+    /// `e_kl` at `[l·K + k]`.
+    errors: Vec<f64>,
 }
 
 /// What votes are scored with.
@@ -73,11 +80,14 @@ impl MapEm {
             } else {
                 Form::Lean { right: Vec::new(), wrong: Vec::new(), errors: vec![0.0; labels * labels] }
             },
+            confusion: Vec::new(),
+            errors: Vec::new(),
         };
         let mut scores = Scores::default();
         let mut before = f64::NEG_INFINITY;
         for iteration in 0..iterations.max(1) {
             let mut likelihood = 0.0;
+            counts.clear();
             for (image, votes) in table.iter().enumerate().filter(|(_, votes)| !votes.is_empty()) {
                 match gold(image) {
                     Some(label) => counts.add_truth(votes, label),
@@ -93,12 +103,11 @@ impl MapEm {
                 }
             }
             model.maximise(&mut counts);
-            counts.clear();
             if iteration > 0 && settled(&mut before, likelihood, table.images()) {
                 break;
             }
         }
-        model
+        Self { confusion: counts.confusion, errors: counts.errors, ..model }
     }
 
     /// The M-step.
@@ -173,6 +182,68 @@ impl MapEm {
             cast: u32::try_from(votes.len()).unwrap_or(u32::MAX),
             leader: best.map(|best| best.label),
             confidence: best.map(|best| best.confidence).unwrap_or_default(),
+        }
+    }
+
+    /// The posterior of the likeliest label of an image of the table, for a rule to judge in a phase of the task.
+    ///
+    /// While the operators are not known the label is the same, but how sure it is follows from what they have said of
+    /// *other* images. Whoever has one vote or two has a record that is made of this image for a good part: it says
+    /// that those who agree here are good, and that whoever dissents is not, and so their votes would vouch for
+    /// themselves. With [many answers](super::WARM_ANSWERS) one of them hardly matters.
+    pub fn evidence_in(&self, phase: Phase, votes: &[Ballot], scores: &mut Scores) -> Evidence {
+        let evidence = self.evidence(votes, scores);
+        match (phase, evidence.leader) {
+            (Phase::Cold, Some(leader)) => {
+                self.score_by_others(votes, scores);
+                Evidence { confidence: Confidence::new(scores.posterior(leader, 1.0)), ..evidence }
+            }
+            _ => evidence,
+        }
+    }
+
+    /// Scores the labels of one image of the table by what its operators have said of the others: out of each record
+    /// is taken what this image has put in, its posterior. `scores` are [those by all images](Self::score) before.
+    fn score_by_others(&self, votes: &[Ballot], scores: &mut Scores) {
+        let k = self.labels;
+        let mut counted = scores.clone();
+        counted.normalise();
+        let accuracy = |vote: &Ballot| {
+            let place = counted.listed.binary_search(&vote.label).ok();
+            let right = place.map_or(0.0, |place| counted.scores[place]);
+            Some(self.skills.get(vote.operator as usize)?.without(right).accuracy(self.mean))
+        };
+        let known = votes.iter().filter_map(|vote| Some((vote, accuracy(vote)?)));
+        match &self.form {
+            Form::Full(_) => {
+                scores.list_all(&self.ln_priors);
+                for (vote, accuracy) in known {
+                    let operator = vote.operator as usize;
+                    let own = &self.confusion[operator * k * k..(operator + 1) * k * k];
+                    let said = usize::from(vote.label.0);
+                    for (truth, (score, counted)) in scores.scores.iter_mut().zip(&counted.scores).enumerate() {
+                        let base =
+                            if truth == said { accuracy } else { (1.0 - accuracy) * self.errors[said * k + truth] };
+                        let answers: f64 = own.iter().skip(truth).step_by(k).sum();
+                        // The last posterior is not to the last digit the one that was counted.
+                        let (count, answers) = (own[said * k + truth] - counted, answers - counted);
+                        *score += ((count.max(0.0) + BASE_ANSWERS * base) / (answers.max(0.0) + BASE_ANSWERS)).ln();
+                    }
+                }
+            }
+            Form::Lean { .. } => {
+                scores.list_voted(k, votes, &self.ln_priors);
+                let even = -((k - 1) as f64).ln();
+                for (vote, accuracy) in known {
+                    let said = usize::from(vote.label.0);
+                    let (right, wrong) = (accuracy.ln(), (1.0 - accuracy).ln());
+                    scores.other += wrong + even;
+                    for (label, score) in scores.listed.iter().zip(&mut scores.scores) {
+                        let truth = usize::from(label.0);
+                        *score += if truth == said { right } else { wrong + self.errors[said * k + truth].ln() };
+                    }
+                }
+            }
         }
     }
 

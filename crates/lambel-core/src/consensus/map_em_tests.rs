@@ -97,6 +97,58 @@ fn the_formulas_are_those_that_are_written_down() {
     assert!((scores.posterior(LabelIndex(0), 1.0) - odds / (1.0 + odds)).abs() < 1e-6);
 }
 
+/// Image 0 of the same, by what both operators have said on image 1.
+#[test]
+fn while_operators_are_unknown_an_image_is_judged_by_what_they_said_of_others() {
+    let vote = |image, operator, label| (image, Ballot { operator, label: LabelIndex(label) });
+    let votes = [vote(0, 0, 0), vote(0, 1, 0), vote(1, 0, 0), vote(1, 1, 1)];
+    let table = VoteTable::new(2, 2, &votes).unwrap();
+    let model = MapEm::fit(&table, none, 1);
+    let mut scores = Scores::default();
+    let by_all = model.evidence_in(Phase::Warm, table.image(0), &mut scores);
+    assert_eq!(by_all, model.evidence(table.image(0), &mut scores));
+    let by_others = model.evidence_in(Phase::Cold, table.image(0), &mut scores);
+    // Image 0 is taken to be (p, q). Without it each operator has one answer, 1.5 − p of it right.
+    let (p, q) = (by_all.confidence.get(), 1.0 - by_all.confidence.get());
+    let accuracy = (1.5 - p + 4.0 * model.mean_accuracy()) / 5.0;
+    let (right, wrong) = (6.0 * accuracy, 6.0 * (1.0 - accuracy));
+    // Operator 0 said 0 in 1.5 images of label 0 and half an image of label 1, operator 1 in one of label 0.
+    let odds = (4.1 / 3.1) * ((1.5 - p + right) * (1.0 - p + right)) / (7.5 - p).powi(2);
+    let odds = odds / (((0.5 - q + wrong) * wrong) / (6.5 - q).powi(2));
+    assert!((by_others.confidence.get() - odds / (1.0 + odds)).abs() < 1e-6, "{by_all:?} {by_others:?}");
+    assert_eq!((by_others.leader, by_others.cast), (by_all.leader, 2));
+}
+
+#[test]
+fn votes_of_strangers_do_not_vouch_for_themselves() {
+    // Six answers of each operator; two in seven of them click at random. Two or three answers an image.
+    for labels in [10_u16, 40] {
+        let mut drawn = Drawn(11);
+        let mut votes = Vec::new();
+        for place in 0..12_000_u64 {
+            let (image, operator) = ((place % 4_800) as u32, (place / 6) as u32);
+            let truth = (image % u32::from(labels)) as u16;
+            let is_right = operator % 7 > 1 && drawn.below(100) < 90;
+            let any = drawn.below(u64::from(labels)) as u16;
+            votes.push((image, Ballot { operator, label: LabelIndex(if is_right { truth } else { any }) }));
+        }
+        let table = VoteTable::new(labels.into(), 4_800, &votes).unwrap();
+        let model = MapEm::fit(&table, none, ITERATIONS_FINAL);
+        // How much surer than right it is, in the mean.
+        let too_sure = |phase: Phase| -> f64 {
+            let mut scores = Scores::default();
+            let excess = table.iter().enumerate().map(|(image, votes)| {
+                let evidence = model.evidence_in(phase, votes, &mut scores);
+                let truth = LabelIndex((image % usize::from(labels)) as u16);
+                evidence.confidence.get() - f64::from(u8::from(evidence.leader == Some(truth)))
+            });
+            excess.sum::<f64>() / 4_800.0
+        };
+        let (by_all, by_others) = (too_sure(Phase::Warm), too_sure(Phase::Cold));
+        assert!(by_others < by_all && by_others.abs() < by_all.abs(), "{labels} labels: {by_all} {by_others}");
+    }
+}
+
 #[test]
 fn gold_measures_operators_whatever_the_others_say() {
     // All agree on the wrong label but operator 3, who is right. On half of the images the truth is known.
@@ -168,13 +220,27 @@ proptest! {
             }
         }
         prop_assert!(model.skills().iter().all(|skill| skill.accuracy(model.mean_accuracy()).is_finite()));
+        let (mut scores, mut room) = (Scores::default(), Scores::default());
+        let mut by_others = |model: &MapEm, votes: &[Ballot]| {
+            let evidence = model.evidence_in(Phase::Cold, votes, &mut scores);
+            (evidence.leader, evidence.confidence.get())
+        };
+        for votes in table.iter() {
+            let (leader, confidence) = by_others(&model, votes);
+            prop_assert_eq!(leader, model.evidence(votes, &mut room).leader);
+            prop_assert!((0.0..=1.0).contains(&confidence) && (confidence > 0.0) == leader.is_some(), "{}", confidence);
+        }
         // The same votes in another order give the same bits.
         let mut turned = votes;
         turned.reverse();
         let middle = turn.min(turned.len());
         turned.rotate_left(middle);
         let turned = VoteTable::new(labels.into(), 12, &turned).unwrap();
-        prop_assert_eq!(MapEm::fit(&turned, none, 8).estimates(&turned), model.estimates(&table));
+        let model_of_turned = MapEm::fit(&turned, none, 8);
+        prop_assert_eq!(model_of_turned.estimates(&turned), model.estimates(&table));
+        for (votes, turned) in table.iter().zip(turned.iter()) {
+            prop_assert_eq!(by_others(&model_of_turned, turned), by_others(&model, votes));
+        }
         prop_assert_eq!(DawidSkene::fit(&turned, 8).estimates(&turned), reference.estimates(&table));
     }
 }

@@ -28,6 +28,12 @@ impl Skill {
         self.right += right;
     }
 
+    /// The same without an answer that was counted, right with this probability.
+    pub fn without(self, right: f64) -> Self {
+        let answers = (self.answers - 1.0).max(0.0);
+        Self { answers, right: (self.right - right).clamp(0.0, answers) }
+    }
+
     /// The same to three digits, which is what is kept of it.
     pub fn rounded(self) -> Self {
         let thousandths = |number: f64| (number * 1_000.0).round() / 1_000.0;
@@ -105,6 +111,15 @@ mod tests {
         assert!(spammer.weight(0.4, 2) < 0.0, "one in four of two labels says the contrary");
         assert_eq!(Skill { answers: 1e6, right: 1e6 }.accuracy(0.8), 0.995);
         assert_eq!(Skill { answers: 1e6, right: 0.0 }.accuracy(0.8), 0.02);
+    }
+
+    #[test]
+    fn an_answer_can_be_taken_out_again() {
+        let mut skill = Skill { answers: 3.0, right: 2.25 };
+        skill.feed(0.75);
+        assert_eq!(skill.without(0.75), Skill { answers: 3.0, right: 2.25 });
+        assert_eq!(Skill { answers: 1.0, right: 0.9 }.without(0.8), Skill::default(), "no answer is right in part");
+        assert_eq!(Skill::default().without(1.0), Skill::default());
     }
 
     #[test]

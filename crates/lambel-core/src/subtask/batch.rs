@@ -2,28 +2,28 @@
 
 use super::{DecidedBy, Subtask, SubtaskState};
 use crate::{
-    OperatorId, Policy, Timestamp,
+    OnDispute, OperatorId, Policy, Timestamp,
     consensus::{Decision, Earned},
     limits,
 };
 
 impl Subtask {
-    /// Decides it by what a batch has found, whether its votes have decided it before or not. False, and no change, if
-    /// nobody could have voted on it.
-    pub fn revise(&mut self, decision: Decision, now: Timestamp) -> bool {
-        if !matches!(self.state, SubtaskState::Open | SubtaskState::Complete | SubtaskState::Disputed) {
+    /// Decides it by what a batch or a person has found, whether its votes have decided it before or not. False, and no
+    /// change, if nobody could have voted on it, and where a person has decided it.
+    pub fn revise(&mut self, decision: Decision, by: DecidedBy, on_dispute: OnDispute, now: Timestamp) -> bool {
+        let had_votes = matches!(self.state, SubtaskState::Open | SubtaskState::Complete | SubtaskState::Disputed);
+        if !had_votes || self.decided_by.is_person() {
             return false;
         }
-        self.close(decision, now);
-        self.decided_by = DecidedBy::Batch;
+        self.close_by(decision, by, on_dispute, now);
         true
     }
 
-    /// Whether it may be opened again: it is decided, by nobody who knows its label, can take another vote, and was not opened again
+    /// Whether it may be opened again: it is decided, not by a person, can take another vote, and was not opened again
     /// [too often](limits::REOPENINGS).
     pub fn can_reopen(&self, policy: &Policy) -> bool {
         matches!(self.state, SubtaskState::Complete | SubtaskState::Disputed)
-            && self.decided_by != DecidedBy::Gold
+            && !self.decided_by.is_person()
             && self.reopenings < limits::REOPENINGS
             && self.labelled() < policy.rule.max_labels()
             && self.abstained() < policy.max_abstentions
@@ -120,7 +120,7 @@ mod tests {
             assert_eq!(subtask.cast(&op(who), label(0, 2), false, &policy(), 2), Ok(Cast::Counted));
         }
         let Verdict::Decided(decision) = subtask.judge(&policy(), 2) else { panic!("two votes ahead") };
-        subtask.close(decision, at(3));
+        subtask.close(decision, OnDispute::Marked, at(3));
         subtask
     }
 
@@ -132,15 +132,15 @@ mod tests {
     fn a_batch_decides_again_and_says_so() {
         let mut subtask = decided();
         let before = subtask.decided_rev;
-        assert!(subtask.revise(sure(1), at(9)));
+        assert!(subtask.revise(sure(1), DecidedBy::Batch, OnDispute::Marked, at(9)));
         assert_eq!((subtask.state, subtask.decision), (SubtaskState::Complete, Some(sure(1))));
         assert_eq!((subtask.decided_by, subtask.decided_at), (DecidedBy::Batch, Some(at(9))));
         assert!(subtask.decided_rev > before, "another decision, another number");
         let mut open = Subtask { state: SubtaskState::Open, decision: None, ..decided() };
-        assert!(open.revise(sure(0), at(9)));
+        assert!(open.revise(sure(0), DecidedBy::Batch, OnDispute::Marked, at(9)));
         assert_eq!(open.state, SubtaskState::Complete);
         let mut preparing = Subtask { state: SubtaskState::Preparing, ..decided() };
-        assert!(!preparing.revise(sure(0), at(9)));
+        assert!(!preparing.revise(sure(0), DecidedBy::Batch, OnDispute::Marked, at(9)));
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
         for _ in 0..limits::REOPENINGS {
             assert!(subtask.reopen(&policy(), nobody, at(40)));
             assert!(!subtask.reopen(&policy(), nobody, at(40)), "it is open");
-            subtask.close(sure(0), at(9));
+            subtask.close(sure(0), OnDispute::Marked, at(9));
         }
         assert!(!subtask.reopen(&policy(), nobody, at(40)), "often enough");
         let mut full = decided();

@@ -49,7 +49,7 @@ impl Subtask {
 mod tests {
     use super::*;
     use crate::{
-        ImageId, LabelIndex, Policy, TaskId, Timestamp, Vote,
+        ImageId, LabelIndex, OnDispute, Policy, TaskId, Timestamp, Vote,
         api::{PolicyFields, RuleName},
         consensus::{Decision, Dispute, Earned, Phase, Verdict, Weight},
         subtask::{Abstention, Answer, Picture, Preview},
@@ -74,7 +74,7 @@ mod tests {
             subtask.votes.insert(who.parse().unwrap(), vote);
         }
         let Verdict::Decided(decision) = subtask.judge(policy, LABELS) else { panic!("three votes") };
-        subtask.close(decision, at);
+        subtask.close(decision, OnDispute::Marked, at);
         subtask
     }
 
@@ -105,7 +105,7 @@ mod tests {
     fn what_a_batch_has_decided_is_calibrated_by_what_it_found() {
         let mut subtask = decided(&policy(RuleName::Adaptive));
         let sure = Decision { label: Some(LabelIndex(2)), confidence: Confidence::new(0.97), dispute: None };
-        assert!(subtask.revise(sure, Timestamp::from_millis(2)));
+        assert!(subtask.revise(sure, DecidedBy::Batch, OnDispute::Marked, Timestamp::from_millis(2)));
         assert!((reported(&subtask, RuleName::Adaptive, Some(&Calibration::default())) - 0.97).abs() < 1e-9);
         // Its votes are for another label, and would leave next to nothing of it.
         let expected = 0.9 * 0.97_f64.sqrt() / (0.97_f64.sqrt() + 3.0 * 0.01_f64.sqrt()) + 0.1 / 4.0;
@@ -116,7 +116,7 @@ mod tests {
     fn what_is_no_posterior_stays_as_it_is() {
         let mut known = decided(&policy(RuleName::Adaptive));
         let truth = Decision { label: Some(LabelIndex(0)), confidence: Confidence::new(1.0), dispute: None };
-        known.close_by(truth, DecidedBy::Gold, Timestamp::from_millis(2));
+        known.close_by(truth, DecidedBy::Gold, OnDispute::Marked, Timestamp::from_millis(2));
         assert_eq!(reported(&known, RuleName::Adaptive, Some(&HALF)), 1.0);
         assert_eq!(known.posterior(&policy(RuleName::Adaptive).rule, LABELS), None);
 
@@ -132,7 +132,7 @@ mod tests {
             outvoted.votes.insert(who_is(who), vote);
         }
         let Verdict::Decided(decision) = outvoted.judge(&policy(RuleName::Adaptive), LABELS) else { panic!("ahead") };
-        outvoted.close(decision, Timestamp::from_millis(2));
+        outvoted.close(decision, OnDispute::Marked, Timestamp::from_millis(2));
         assert_eq!(outvoted.decision.unwrap().label, Some(LabelIndex(1)));
         assert_eq!(reported(&outvoted, RuleName::Adaptive, Some(&HALF)), 0.75, "of four votes");
         assert_eq!(outvoted.posterior(&policy(RuleName::Adaptive).rule, LABELS), None);
@@ -140,7 +140,7 @@ mod tests {
         let mut nothing = decided(&policy(RuleName::Adaptive));
         nothing.votes.values_mut().for_each(|vote| vote.answer = Answer::Abstain(Abstention::Unclear));
         let none = Decision { label: None, confidence: Confidence::default(), dispute: Some(Dispute::Abstentions) };
-        nothing.close(none, Timestamp::from_millis(2));
+        nothing.close(none, OnDispute::Marked, Timestamp::from_millis(2));
         assert_eq!(reported(&nothing, RuleName::Adaptive, Some(&HALF)), 0.0);
         nothing.decision = None;
         assert_eq!(nothing.reported_confidence(&policy(RuleName::Adaptive).rule, LABELS, Some(&HALF)), None);

@@ -49,10 +49,12 @@ impl Encoder for Csv {
 
     fn row(&mut self, _pass: usize, row: &Row, name: &str, out: &mut Vec<u8>) -> Result<(), ExportError> {
         let reason = match &row.outcome {
-            Outcome::Disputed { reason, .. } => match serde_json::to_value(reason)? {
-                serde_json::Value::String(reason) => Some(reason),
-                _ => None,
-            },
+            Outcome::Complete { reason: Some(reason), .. } | Outcome::Disputed { reason, .. } => {
+                match serde_json::to_value(reason)? {
+                    serde_json::Value::String(reason) => Some(reason),
+                    _ => None,
+                }
+            }
             Outcome::Rejected { refusal } => Some(refusal.code.clone()),
             _ => None,
         };

@@ -167,9 +167,11 @@ impl Columns {
         self.label.maybe(row.outcome.label().map(|label| label.as_str().into()));
         self.confidence.maybe(row.outcome.confidence().map(|confidence| confidence.get()));
         let (reason, detail) = match &row.outcome {
-            Outcome::Disputed { reason, .. } => (serde_json::to_value(reason)?.as_str().map(ByteArray::from), None),
+            Outcome::Complete { reason: Some(reason), .. } | Outcome::Disputed { reason, .. } => {
+                (serde_json::to_value(reason)?.as_str().map(ByteArray::from), None)
+            }
             Outcome::Rejected { refusal } => (Some(refusal.code.as_str().into()), Some(refusal.detail.as_str().into())),
-            Outcome::Complete { .. } | Outcome::Unlabelled => (None, None),
+            Outcome::Complete { reason: None, .. } | Outcome::Unlabelled => (None, None),
         };
         self.reason.maybe(reason);
         self.detail.maybe(detail);

@@ -89,7 +89,7 @@ impl PlannedImage {
         row.votes.clone_from(&self.votes);
         if let Some(planned) = &self.label {
             let confidence = planned.confidence.unwrap_or(Confidence::new(1.0));
-            row.outcome = Outcome::Complete { label: planned.label.clone(), confidence };
+            row.outcome = Outcome::Complete { label: planned.label.clone(), confidence, reason: None };
             row.decided_at = planned.decided_at;
         }
         row.tidy();

@@ -127,7 +127,7 @@ pub(crate) fn changed_row(n: u64, seed: u64) -> Row {
         98 => Outcome::Unlabelled,
         96 => Outcome::Disputed { label: Some(winner), confidence, reason: Dispute::NoAnswer },
         95 => Outcome::Disputed { label: None, confidence: Confidence::new(0.0), reason: Dispute::Abstentions },
-        _ => Outcome::Complete { label: winner, confidence },
+        _ => Outcome::Complete { label: winner, confidence, reason: None },
     };
     if row.outcome != Outcome::Unlabelled {
         row.decided_at = Some(time(n + 3));

@@ -1,6 +1,6 @@
 //! What batches write.
 
-use lambel_core::subtask::DecidedBy;
+use lambel_core::{OnDispute, subtask::DecidedBy};
 use lambel_service::ports::{Revised, Revision, SkillMark, Store};
 
 use super::*;
@@ -30,7 +30,7 @@ const OTHER: fn() -> Decision =
 
 fn revised(seen: Subtask) -> Revision {
     let mut after = seen.clone();
-    assert!(after.revise(OTHER(), later(9)));
+    assert!(after.revise(OTHER(), DecidedBy::Batch, OnDispute::Marked, later(9)));
     Revision { seen, after }
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn decide_again_and_open_again(store: &dyn Store) {
     let mark = held(store, &task).await;
     let before = store.tally(&task).await.expect("tally");
     let all = [first.clone(), second.clone(), third.clone(), fourth.clone()];
-    let done = store.revise(&task, &all, mark.rev).await;
+    let done = store.revise(&task, &all, Some(mark.rev)).await;
     assert_eq!(done, Ok(Revised::Done(vec![true, true, true, false])));
     for (n, expected) in [(1, &first.after), (2, &second.after), (3, &third.after)] {
         assert_eq!(read(store, &task, n).await, *expected);
@@ -75,9 +75,9 @@ pub(super) async fn decide_again_and_open_again(store: &dyn Store) {
         pool.extend(store.pool(&task, stretch, 10).await.expect("pool"));
     }
     assert_eq!(pool, [image(2)], "what is opened again is in the pool");
-    assert_eq!(store.revise(&task, &all, mark.rev).await, Ok(Revised::Done(vec![false; 4])), "only once");
+    assert_eq!(store.revise(&task, &all, Some(mark.rev)).await, Ok(Revised::Done(vec![false; 4])), "only once");
     assert_eq!(store.tally(&task).await, Ok(tally), "and nothing is counted for nothing");
-    assert_eq!(store.revise(&task, &[], mark.rev).await, Ok(Revised::Done(Vec::new())));
+    assert_eq!(store.revise(&task, &[], Some(mark.rev)).await, Ok(Revised::Done(Vec::new())));
 
     // It is as any other open image: voted on, and decided by its votes.
     lease(store, &task, 2, 5, later(60)).await;
@@ -97,12 +97,12 @@ pub(super) async fn write_only_while_they_hold_the_mark(store: &dyn Store) {
     let all = std::slice::from_ref(&revision);
     let lost = held(store, &task).await;
     let mark = held(store, &task).await;
-    assert_eq!(store.revise(&task, all, lost.rev).await, Ok(Revised::Stopped), "another batch has taken over");
+    assert_eq!(store.revise(&task, all, Some(lost.rev)).await, Ok(Revised::Stopped), "another batch has taken over");
     assert_eq!(read(store, &task, 1).await, revision.seen);
 
     assert!(task.seal(1, &store.counts(&task).await.expect("counts"), now()).expect("seal"));
     assert!(store.replace_task(&task, &entry(Deed::TaskSealed { images: 1 })).await.expect("replace"));
-    assert_eq!(store.revise(&task, all, mark.rev).await, Ok(Revised::Done(vec![true])));
+    assert_eq!(store.revise(&task, all, Some(mark.rev)).await, Ok(Revised::Done(vec![true])));
     let mut complete = task.clone();
     assert!(complete.complete(&store.counts(&task).await.expect("counts"), now()));
     let end = entry(Deed::TaskCompleted);
@@ -115,5 +115,5 @@ pub(super) async fn write_only_while_they_hold_the_mark(store: &dyn Store) {
     assert_eq!(trail, [(complete.rev, end)]);
 
     let again = reopened(&task, read(store, &task, 1).await);
-    assert_eq!(store.revise(&task, &[again], mark.rev).await, Ok(Revised::Stopped), "the task is over");
+    assert_eq!(store.revise(&task, &[again], Some(mark.rev)).await, Ok(Revised::Stopped), "the task is over");
 }

@@ -1,4 +1,4 @@
-//! What batches write, in memory.
+//! What batches and reviews write, in memory.
 
 use async_trait::async_trait;
 use lambel_core::{AuditEntry, CountsChange, Tally, Task, TaskId};
@@ -35,11 +35,11 @@ impl Tables {
 
 #[async_trait]
 impl Batches for MemoryStore {
-    async fn revise(&self, task: &Task, revisions: &[Revision], mark: u64) -> StoreResult<Revised> {
+    async fn revise(&self, task: &Task, revisions: &[Revision], mark: Option<u64>) -> StoreResult<Revised> {
         turn().await;
         let mut tables = lock(&self.tables);
         let goes_on = tables.tasks.get(&task.id).is_some_and(|task| !task.state.is_final());
-        if !goes_on || !tables.is_held(task.id, mark) {
+        if !goes_on || mark.is_some_and(|mark| !tables.is_held(task.id, mark)) {
             return Ok(Revised::Stopped);
         }
         Ok(Revised::Done(tables.revise(task.id, revisions)))

@@ -61,10 +61,14 @@ pub(crate) enum Flaw {
     DropsVotesOfReopened,
     /// An image that opens again is counted as decided all the same.
     KeepsCountOfReopened,
+    /// An image that was reviewed is counted as disputed all the same.
+    KeepsCountOfReviewed,
+    /// A review is written over whatever has become of the record since it was read.
+    ReviewsBlindly,
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::LeaseWithoutCondition,
         Self::CountsRedeliveries,
         Self::CountsClosesTwice,
@@ -83,6 +87,8 @@ impl Flaw {
         Self::AnnouncesUnderNewIds,
         Self::DropsVotesOfReopened,
         Self::KeepsCountOfReopened,
+        Self::KeepsCountOfReviewed,
+        Self::ReviewsBlindly,
     ];
 }
 

@@ -127,4 +127,6 @@ flaws_are_found! {
     events_with_another_id_each_time_are_found: AnnouncesUnderNewIds says "announced under several ids";
     votes_that_are_dropped_by_opening_again_are_found: DropsVotesOfReopened says "opened again without";
     counters_that_keep_what_is_opened_again_are_found: KeepsCountOfReopened says "counted Counts";
+    counters_that_keep_what_is_reviewed_are_found: KeepsCountOfReviewed says "counted Counts";
+    reviews_over_what_has_changed_are_found: ReviewsBlindly says "rev ";
 }

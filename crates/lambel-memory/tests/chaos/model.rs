@@ -4,6 +4,7 @@
 //! gets, and at everything together when all is quiet ([`Model::check_quiet`]).
 
 mod batches;
+mod reviews;
 mod rules;
 
 use std::{
@@ -157,6 +158,8 @@ pub(crate) struct Model {
     pub(crate) revised: u64,
     /// Subtasks that were opened again.
     pub(crate) reopened: u64,
+    /// Disputed subtasks that a person has decided.
+    pub(crate) reviewed: u64,
 }
 
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Check {
@@ -207,6 +210,8 @@ impl Model {
                     TaskState::Cancelled => "task-cancelled",
                     _ if after.images != known.images => "task-sealed",
                     _ if after.audience != known.audience => "audience-changed",
+                    // The entry is there before anything is decided.
+                    _ if *after == known.noted() => "disputes-reviewed",
                     _ => return Err(format!("task {id}: changed in nothing").into()),
                 }
             }
@@ -218,7 +223,7 @@ impl Model {
     /// A task may be complete only if as many images as its seal says are decided or refused. Others, recorded while it
     /// was being completed, may be undecided: that is known, and they are never labelled.
     fn check_completion(&self, task: &Task) -> Check {
-        let done = self.records_of(task.id).filter(|record| record.state.is_final()).count() as u64;
+        let done = self.records_of(task.id).filter(|record| reviews::is_done(task, record)).count() as u64;
         let sealed = task.images.unwrap_or(u64::MAX);
         ensure(done >= sealed, || format!("task {}: complete with {done} images done of {sealed}", task.id))
     }
@@ -247,16 +252,21 @@ impl Model {
         };
         ensure(after.rev == before.rev + 1, || format!("{name}: rev {} after {}", after.rev, before.rev))?;
         let step = (before.state, after.state);
-        let is_batch = before.state.is_final() && after.decided_rev != before.decided_rev
+        let is_review = after.decided_by == DecidedBy::Review && before.decided_by != DecidedBy::Review;
+        let is_batch = !is_review && before.state.is_final() && after.decided_rev != before.decided_rev
             || after.state.is_final() && after.decided_by == DecidedBy::Batch && before.decided_rev.is_none();
+        let is_again = is_batch || is_review;
         let allowed = match step {
             (SubtaskState::Preparing, SubtaskState::Open) => true,
             (SubtaskState::Open, SubtaskState::Complete | SubtaskState::Disputed) => true,
             _ => before.state == after.state,
         };
-        ensure(allowed || is_batch, || format!("{name}: {step:?}, decided more than once or out of order"))?;
-        let news = after.state.is_final() && !before.state.is_final() || is_batch;
-        if is_batch {
+        ensure(allowed || is_again, || format!("{name}: {step:?}, decided more than once or out of order"))?;
+        let news = after.state.is_final() && !before.state.is_final() || is_again;
+        if is_review {
+            let (before, after) = (before.clone(), after.clone());
+            self.observe_review(&name, &before, &after)?;
+        } else if is_batch {
             let (before, after) = (before.clone(), after.clone());
             self.observe_batch(&name, &before, &after)?;
         } else if before.state.is_final() {
@@ -267,7 +277,8 @@ impl Model {
             ensure(before.votes == after.votes, || format!("{name}: votes changed by its closing"))?;
             let decision = after.decision.map(|decision| (decision.label.map(|label| label.0), decision.dispute));
             match expected(task, after) {
-                Expected::Decided(label, dispute) if decision == Some((label, dispute)) => {}
+                Expected::Decided(label, dispute)
+                    if decision == Some((label, dispute)) && after.state == reviews::state(task, label, dispute) => {}
                 _ => return Err(format!("{name}: decision {decision:?} does not follow from {:?}", after.votes).into()),
             }
         }
@@ -488,7 +499,7 @@ impl Model {
             ensure(ids == wanted, || format!("task {}: {:?}, and announced under {ids} ids", task.id, task.state))?;
             if task.state == TaskState::Sealed {
                 let records = self.records_of(task.id).count() as u64;
-                let undecided = self.records_of(task.id).filter(|record| !record.state.is_final()).count();
+                let undecided = self.records_of(task.id).filter(|record| !reviews::is_done(task, record)).count();
                 let done = undecided == 0 && task.images.is_some_and(|images| records >= images);
                 ensure(!done, || format!("task {}: done, and never completed", task.id))?;
             }

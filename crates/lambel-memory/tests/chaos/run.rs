@@ -71,6 +71,7 @@ pub(crate) struct Tally {
     pub(crate) decided: u64,
     pub(crate) revised: u64,
     pub(crate) reopened: u64,
+    pub(crate) reviewed: u64,
     pub(crate) completed: u64,
     /// Runs that have found something, by what it was.
     pub(crate) findings: BTreeMap<Kind, u64>,
@@ -105,6 +106,7 @@ impl Tally {
         self.decided += other.decided;
         self.revised += other.revised;
         self.reopened += other.reopened;
+        self.reviewed += other.reviewed;
         self.completed += other.completed;
         self.polls += other.polls;
         self.fingerprint ^= other.fingerprint;
@@ -124,7 +126,7 @@ impl fmt::Display for Tally {
         writeln!(f, "votes acknowledged: {}, each looked for again, {} times", self.acknowledged, self.votes_checked)?;
         writeln!(f, "counters compared with the records: {} times", self.recounts)?;
         writeln!(f, "quiet moments: {}", self.quiets)?;
-        writeln!(f, "decisions: {} by votes, {} by batches", self.decided, self.revised)?;
+        writeln!(f, "decisions: {} by votes, {} by batches, {} by review", self.decided, self.revised, self.reviewed)?;
         writeln!(f, "opened again: {}, tasks completed: {}", self.reopened, self.completed)?;
         write!(f, "found:")?;
         for kind in Kind::ALL {

@@ -10,6 +10,7 @@ mod deliveries;
 mod people;
 mod pictures;
 mod quiet;
+mod reviews;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -230,6 +231,7 @@ impl Sim {
             decided: self.model.decided,
             revised: self.model.revised,
             reopened: self.model.reopened,
+            reviewed: self.model.reviewed,
             completed: self.model.completed,
             polls: self.model.step,
             fingerprint: self.fingerprint,
@@ -323,6 +325,7 @@ impl Sim {
             }
             Wish::Vote => self.vote(),
             Wish::GiveBack => self.give_back(),
+            Wish::Review => self.review(),
             Wish::Forget => {
                 let operator = self.chance.below(self.options.operators);
                 self.people[operator].hand.clear();

@@ -127,7 +127,7 @@ pass_on! {
 // No task of the model weighs votes, so none has batches.
 #[async_trait]
 impl Batches for Watched {
-    async fn revise(&self, task: &Task, revisions: &[Revision], mark: u64) -> StoreResult<Revised> {
+    async fn revise(&self, task: &Task, revisions: &[Revision], mark: Option<u64>) -> StoreResult<Revised> {
         self.inner.revise(task, revisions, mark).await
     }
 

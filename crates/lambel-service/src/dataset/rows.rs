@@ -190,7 +190,11 @@ fn outcome(task: &Task, subtask: &Subtask, reported: &Reported) -> Option<Outcom
     let confidence = |subtask: &Subtask| -> Option<Confidence> { reported.of(task, subtask) };
     Some(match subtask.state {
         SubtaskState::Preparing | SubtaskState::Open => Outcome::Unlabelled,
-        SubtaskState::Complete => Outcome::Complete { label: label(subtask)?, confidence: confidence(subtask)? },
+        SubtaskState::Complete => Outcome::Complete {
+            label: label(subtask)?,
+            confidence: confidence(subtask)?,
+            reason: subtask.decision?.dispute,
+        },
         SubtaskState::Disputed => Outcome::Disputed {
             label: label(subtask),
             confidence: confidence(subtask)?,

@@ -11,12 +11,12 @@ use super::{SkillMark, StoreResult};
 /// and one at the mark.
 pub const REVISED_AT_ONCE: usize = 97;
 
-/// A subtask that a batch decides, decides again, or opens again.
+/// A subtask that a batch decides, decides again, or opens again, or that a person has reviewed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Revision {
     /// The record. The change is on the condition that its `rev` has not changed.
     pub seen: Subtask,
-    /// What becomes of it: what [`Subtask::revise`] or [`Subtask::reopen`] has made of the record.
+    /// What becomes of it: what [`Subtask::revise`], [`Subtask::reopen`] or [`Subtask::review`] has made of the record.
     pub after: Subtask,
 }
 
@@ -29,13 +29,14 @@ pub enum Revised {
     Stopped,
 }
 
-/// The writes of a batch. Only one batch of a task is under way at a time, the one whose mark is stored; whoever lost
+/// The writes of a batch, and of a person who reviews what is disputed. Only one batch of a task is under way at a time, the one whose mark is stored; whoever lost
 /// it meanwhile writes nothing any more.
 #[async_trait]
 pub trait Batches: Send + Sync {
-    /// Writes what a batch makes of subtasks of one task, and counts it, in one step: those whose record is as it was
-    /// seen, while the task is not over and `mark` is the number of the stored mark. At most [`REVISED_AT_ONCE`].
-    async fn revise(&self, task: &Task, revisions: &[Revision], mark: u64) -> StoreResult<Revised>;
+    /// Writes what becomes of subtasks of one task, and counts it, in one step: those whose record is as it was seen,
+    /// while the task is not over. A batch says its `mark`: then nothing is written unless that is the number of the
+    /// stored one. A person has none. At most [`REVISED_AT_ONCE`].
+    async fn revise(&self, task: &Task, revisions: &[Revision], mark: Option<u64>) -> StoreResult<Revised>;
 
     /// Completes a task: [`Store::replace_task`](super::Store::replace_task), if `mark` is the number of the stored
     /// mark too. So no batch opens anything again in a task that another has just found done.

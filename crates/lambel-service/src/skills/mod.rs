@@ -276,7 +276,7 @@ impl Estimator {
                 .then(|| calibrate::calibrate(task, &known, &votes.operators, &measured)),
         };
         self.reporter.report(task, tallies, &seen).await?;
-        let fitted = Fitted { known: &known, model: &model, measured: &measured };
+        let fitted = Fitted { known: &known, model: &model, measured: &measured, phase };
         let reviewed = match rule {
             Some(rule) if last || phase != Phase::Cold => self.review(task, rule, mark, &votes, &fitted).await?,
             _ => Reviewed::default(),

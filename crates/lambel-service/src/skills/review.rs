@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
     ImageId, OperatorId, Task,
-    consensus::{Adaptive, MapEm, Measured, Review, Scores, Standing, review},
+    consensus::{Adaptive, MapEm, Measured, Phase, Review, Scores, Standing, review},
+    subtask::DecidedBy,
 };
 
 use super::{Estimator, OPERATORS_AT_ONCE, votes::Votes};
@@ -33,6 +34,8 @@ pub(super) struct Fitted<'a> {
     pub(super) model: &'a MapEm,
     /// What it says of the operators, by their places.
     pub(super) measured: &'a [Measured],
+    /// Whether that can be believed.
+    pub(super) phase: Phase,
 }
 
 impl Estimator {
@@ -68,7 +71,7 @@ impl Estimator {
                 let mut after = seen.clone();
                 let moves = match change {
                     Review::Keep => false,
-                    Review::Decide(decision) => after.revise(*decision, now),
+                    Review::Decide(decision) => after.revise(*decision, DecidedBy::Batch, task.policy.disputed, now),
                     // Nobody would ever vote on it if all who could have done so.
                     Review::Reopen if willing.iter().all(|who| seen.has_vote_of(who)) => false,
                     Review::Reopen => {
@@ -82,7 +85,7 @@ impl Estimator {
             if revisions.is_empty() {
                 continue;
             }
-            match self.store.revise(task, &revisions, mark.rev).await? {
+            match self.store.revise(task, &revisions, Some(mark.rev)).await? {
                 Revised::Done(done) => {
                     for (revision, done) in revisions.iter().zip(done) {
                         match (done, revision.after.state.is_final()) {
@@ -118,11 +121,12 @@ fn changes(rule: &Adaptive, votes: &Votes, fitted: &Fitted<'_>) -> Vec<(usize, R
     let mut scores = Scores::default();
     let mut changes = Vec::new();
     for (place, (image, ballots)) in votes.images.iter().zip(votes.table.iter()).enumerate() {
-        if fitted.known.is_gold(&image.image) {
+        if image.reviewed || fitted.known.is_gold(&image.image) {
             continue;
         }
         let standing = image.standing();
-        let change = match review(rule, standing, &fitted.model.evidence(ballots, &mut scores), image.movable) {
+        let evidence = fitted.model.evidence_in(fitted.phase, ballots, &mut scores);
+        let change = match review(rule, standing, &evidence, image.movable) {
             Review::Keep => continue,
             // Its own votes end it, unless they are too few since it was opened again.
             Review::Decide(decision)

@@ -42,7 +42,10 @@ pub(super) struct Place {
     /// The number of its last change.
     pub(super) rev: u64,
     label: Option<LabelIndex>,
-    state: SubtaskState,
+    is_open: bool,
+    disputed: bool,
+    /// Whether a person has decided it: then nothing that a batch finds changes that.
+    pub(super) reviewed: bool,
     /// Whether it could be decided, if it is open; whether it could be opened again, if it is decided.
     pub(super) movable: bool,
 }
@@ -53,7 +56,10 @@ impl Place {
             image: subtask.image,
             rev: subtask.rev,
             label: subtask.decision.and_then(|decision| decision.label),
-            state: subtask.state,
+            is_open: subtask.state == SubtaskState::Open,
+            // Also where its task takes the best label there is: it may have an answer by now.
+            disputed: subtask.decision.is_some_and(|decision| decision.dispute.is_some()),
+            reviewed: subtask.decided_by == DecidedBy::Review,
             movable: match subtask.state {
                 SubtaskState::Open => subtask.labelled() >= subtask.floor,
                 _ => subtask.can_reopen(&task.policy),
@@ -63,9 +69,9 @@ impl Place {
 
     /// Where it stands before the review.
     pub(super) fn standing(&self) -> Standing {
-        match self.state {
-            SubtaskState::Open => Standing::Open,
-            state => Standing::Decided { label: self.label, disputed: state == SubtaskState::Disputed },
+        match self.is_open {
+            true => Standing::Open,
+            false => Standing::Decided { label: self.label, disputed: self.disputed },
         }
     }
 }

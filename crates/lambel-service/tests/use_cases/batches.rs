@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use lambel_core::{
-    ImageId, LabelIndex, OperatorId, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
+    ImageId, LabelIndex, OnDispute, OperatorId, Subtask, SubtaskState, Task, TaskId, TaskState, Timestamp, Vote,
     api::{ImageState, PauseOperator, PolicyFields, RuleName},
-    consensus::{Confidence, Decision, Phase},
+    consensus::{Ballot, Confidence, Decision, ITERATIONS_FINAL, MapEm, Phase, Scores, VoteTable},
     event::{Event, LastBatchWanted},
     subtask::{Answer, DecidedBy, Picture, Preview},
 };
@@ -53,7 +53,7 @@ impl Voted {
     fn decided(mut self, is_true: bool) -> Self {
         let label = if is_true { truth(self.image) } else { 1 - truth(self.image) };
         let decision = Decision { label: Some(LabelIndex(label)), confidence: Confidence::new(0.96), dispute: None };
-        self.record.close(decision, Timestamp::from_millis(2));
+        self.record.close(decision, OnDispute::Marked, Timestamp::from_millis(2));
         self
     }
 }
@@ -171,6 +171,33 @@ async fn an_image_that_is_not_sure_opens_again_and_takes_another_vote() {
     let decided = ("subtask.complete", format!("{}/{image}/{}", task.id, last.decided_rev.unwrap()));
     assert_eq!(of_image(&events, image), [decided]);
     assert_eq!(world.store.counts(&task).await.unwrap().votes, counted.votes + 2);
+}
+
+#[tokio::test]
+async fn strangers_who_agree_do_not_vouch_for_one_another() {
+    // Thirty images; on each two operators agree who have not been seen elsewhere.
+    let strangers = |task: &Task| -> Vec<Voted> {
+        let pair = |n: usize| voted(task, n as u32, &[(2 * n, true), (2 * n + 1, true)]).decided(true);
+        (0..30).map(pair).collect()
+    };
+    let votes = (0..60_u32).map(|operator| {
+        let label = LabelIndex(truth(ImageId::of(&(operator / 2).to_be_bytes())));
+        (operator / 2, Ballot { operator, label })
+    });
+    let table = VoteTable::new(2, 30, &votes.collect::<Vec<_>>()).unwrap();
+    let model = MapEm::fit(&table, |_| None, ITERATIONS_FINAL);
+    let mut scores = Scores::default();
+    let mut sure = |phase| model.evidence_in(phase, table.image(0), &mut scores).confidence.get();
+    let (by_all, by_others) = (sure(Phase::Warm), sure(Phase::Cold));
+    assert!(by_others < by_all, "{by_others} {by_all}");
+    // So sure they are if they vouch for one another, and not if they do not.
+    let world = World::new();
+    let task = task_of(&world, f64::midpoint(by_others, by_all), strangers).await;
+    world.seal(task.id, 30).await;
+    world.news().await;
+    assert_eq!(world.stored(task.id).await.state, TaskState::Sealed);
+    let open = stored(&world, task.id, ImageId::of(&0_u32.to_be_bytes())).await;
+    assert_eq!((open.state, open.reopenings, open.floor), (SubtaskState::Open, 1, 3));
 }
 
 #[tokio::test]

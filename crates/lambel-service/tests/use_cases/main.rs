@@ -10,6 +10,7 @@ mod imports;
 mod main_job;
 mod quality;
 mod recovery;
+mod reviews;
 mod rules;
 mod skills;
 mod world;

@@ -9,7 +9,7 @@ use crate::lock;
 
 #[async_trait]
 impl Batches for FaultyStore {
-    async fn revise(&self, task: &Task, revisions: &[Revision], mark: u64) -> StoreResult<Revised> {
+    async fn revise(&self, task: &Task, revisions: &[Revision], mark: Option<u64>) -> StoreResult<Revised> {
         let answer = self.faults.call(Deed::Transaction, || self.inner.revise(task, revisions, mark)).await;
         for Revision { seen, after } in revisions {
             lock(&self.past).keep(seen);

@@ -1,8 +1,14 @@
 //! What batches may do, and what is announced of it.
 
-use lambel_core::{ImageId, Subtask, SubtaskState, TaskId, consensus::Decision, event::Event, limits, subtask::Answer};
+use lambel_core::{
+    ImageId, Subtask, SubtaskState, TaskId,
+    consensus::Decision,
+    event::Event,
+    limits,
+    subtask::{Answer, DecidedBy},
+};
 
-use super::{Attempt, Check, Kind, Known, Model, ensure, ensure_of};
+use super::{Attempt, Check, Kind, Known, Model, ensure, ensure_of, reviews};
 
 impl Model {
     /// A batch has decided a record, decided it again, or opened it again.
@@ -10,10 +16,16 @@ impl Model {
         let task = self.tasks.get(&after.task).ok_or_else(|| format!("{name}: of a task that is not there"))?;
         ensure(task.policy.rule.weighs(), || format!("{name}: a batch has changed it, and its rule has none"))?;
         ensure(!task.state.is_final(), || format!("{name}: a batch has changed it, and its task is over"))?;
+        let by_person = before.decided_by == DecidedBy::Review;
+        ensure(!by_person, || format!("{name}: a batch has changed what a person has decided"))?;
         if after.state.is_final() {
             self.revised += 1;
             let same = before.votes == after.votes && before.late == after.late;
             ensure(same, || format!("{name}: votes changed by a batch that has decided it"))?;
+            let decision =
+                after.decision.map_or((None, None), |decision| (decision.label.map(|l| l.0), decision.dispute));
+            let state = reviews::state(task, decision.0, decision.1);
+            ensure(after.state == state, || format!("{name}: {:?}, decided by a batch for {decision:?}", after.state))?;
             let floor = after.labelled() >= after.floor;
             return ensure(floor, || format!("{name}: decided by a batch before it took another vote"));
         }

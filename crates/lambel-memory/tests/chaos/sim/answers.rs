@@ -133,6 +133,11 @@ impl Sim {
                 let gone = claimed || !leases.iter().any(held);
                 self.ensure(gone, number, "a lease was given back, and is still there")
             }
+            (Call::Review { task }, Some(Done::Review(Ok(receipts)))) => {
+                let what: Vec<_> = receipts.reviews.iter().map(|receipt| format!("{:?}", receipt.outcome)).collect();
+                self.note(format_args!("#{number} reviewed: {}", what.join(" ")));
+                self.model.review_heard(task, &receipts.reviews)
+            }
             (Call::Pause { operator }, Some(Done::Pause(Ok(())))) => {
                 let who = operator_id(operator);
                 // A resumption that ran beside it has begun after `began`, or is still under way.

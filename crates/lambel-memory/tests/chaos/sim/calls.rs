@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use lambel_core::{
     TaskId,
-    api::{ClaimAnswer, Grants, LeaseRef, TaskView, VoteAnswer},
+    api::{ClaimAnswer, Grants, LeaseRef, ReviewReceipts, TaskView, VoteAnswer},
     event::NewSubtasks,
     subtask::Answer,
 };
@@ -27,6 +27,7 @@ pub(super) enum Call {
     Claim { operator: usize, copy: usize },
     Vote { operator: usize, copy: usize, votes: Vec<(VoteKey, Option<Answer>)> },
     GiveBack { operator: usize, leases: Vec<LeaseRef> },
+    Review { task: TaskId },
     Pause { operator: usize },
     Resume { operator: usize },
     Validate { keys: Vec<ObjectKey> },
@@ -50,6 +51,7 @@ impl Call {
             Self::Claim { .. } => "claim",
             Self::Vote { .. } => "vote",
             Self::GiveBack { .. } => "give back",
+            Self::Review { .. } => "review disputes",
             Self::Pause { .. } => "pause",
             Self::Resume { .. } => "resume",
             Self::Validate { .. } => "validate uploads",
@@ -69,6 +71,7 @@ impl Call {
             Self::Validate { .. }
                 | Self::Claim { .. }
                 | Self::Vote { .. }
+                | Self::Review { .. }
                 | Self::Sweep
                 | Self::Finish { .. }
                 | Self::Look
@@ -90,6 +93,7 @@ pub(super) enum Done {
     Claim(Outcome<ClaimAnswer>),
     Vote(Outcome<VoteAnswer>),
     GiveBack(bool),
+    Review(Outcome<ReviewReceipts>),
     Pause(Outcome<()>),
     /// The places of what must come back.
     Deliver(Vec<ObjectKey>, bool),
@@ -117,6 +121,7 @@ pub(super) enum Wish {
     Claim,
     Vote,
     GiveBack,
+    Review,
     Forget,
     Pause,
     Resume,
@@ -131,7 +136,7 @@ pub(super) enum Wish {
     Release,
 }
 
-pub(super) const WISHES: [(Wish, u32); 21] = [
+pub(super) const WISHES: [(Wish, u32); 22] = [
     (Wish::Create, 4),
     (Wish::Announce, 8),
     (Wish::Seal, 3),
@@ -141,6 +146,7 @@ pub(super) const WISHES: [(Wish, u32); 21] = [
     (Wish::Claim, 30),
     (Wish::Vote, 45),
     (Wish::GiveBack, 6),
+    (Wish::Review, 4),
     (Wish::Forget, 2),
     (Wish::Pause, 3),
     (Wish::Resume, 6),

@@ -1,7 +1,7 @@
 //! What clients, operators and admins begin.
 
 use lambel_core::{
-    ImageId, LabelIndex, OperatorId, Task, TaskId,
+    ImageId, LabelIndex, OnDispute, OperatorId, Task, TaskId,
     api::{
         AnnounceFiles, AudienceFields, Claim, CreateTask, FileAnnouncement, ImagesQuery, LeaseRef, PageQuery,
         PauseOperator, PolicyFields, ReturnLeases, RuleName, SealTask, SubmitVotes, SubmittedVote,
@@ -84,6 +84,7 @@ impl Sim {
                 max_labels: Some(quorum + self.chance.below(4) as u32 + 3 * u32::from(rule == RuleName::Adaptive)),
                 max_abstentions: Some(1 + self.chance.below(3) as u32),
                 lease_seconds: Some([2, 20, 900][self.chance.below(3)]),
+                disputed: [None, Some(OnDispute::Review), Some(OnDispute::Best)][self.chance.below(3)],
                 ..PolicyFields::default()
             }),
             audience: None,

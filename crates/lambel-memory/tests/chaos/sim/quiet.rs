@@ -176,6 +176,7 @@ impl Sim {
                 break;
             }
             for task in tasks {
+                self.review_all(&task)?;
                 for willing in self.options.operators..self.options.operators + WILLING {
                     if self.model.tasks[&task.id].state.is_final() {
                         break;
