@@ -66,6 +66,20 @@ impl Subtask {
         }
         reviewed
     }
+
+    /// Decides it anew for the label that its client knows to be true, where a person has decided it for another one:
+    /// as gold before, or by a review. That was a mistake then. False, and no change, in all other cases: what votes
+    /// have decided is what gold is compared with.
+    pub fn correct(&mut self, label: LabelIndex, now: Timestamp) -> bool {
+        let decision = Decision { label: Some(label), confidence: Confidence::new(1.0), dispute: None };
+        let is_wrong = self.decision.is_some_and(|before| before.label != decision.label);
+        if self.state != SubtaskState::Complete || !self.decided_by.is_person() || !is_wrong {
+            return false;
+        }
+        self.close_by(decision, DecidedBy::Gold, OnDispute::default(), now);
+        self.reviewed_by = None;
+        true
+    }
 }
 
 #[cfg(test)]
@@ -137,5 +151,13 @@ mod tests {
         assert!(!subtask.revise(answer, DecidedBy::Batch, OnDispute::Review, Timestamp::from_millis(6)));
         assert!(!subtask.can_reopen(&Policy::default()));
         assert_eq!(subtask, before);
+        // Its client may still know better.
+        assert!(!subtask.correct(LabelIndex(1), Timestamp::from_millis(7)), "it is that");
+        assert!(subtask.correct(LabelIndex(0), Timestamp::from_millis(7)));
+        assert_eq!((subtask.decision.unwrap().label, subtask.decided_by), (Some(LabelIndex(0)), DecidedBy::Gold));
+        assert_eq!((subtask.reviewed_by.as_ref(), subtask.decided_rev), (None, Some(rev + 2)));
+        let mut voted = open();
+        voted.close(answer, OnDispute::Review, Timestamp::from_millis(3));
+        assert!(!voted.correct(LabelIndex(1), Timestamp::from_millis(7)), "its votes have decided it");
     }
 }

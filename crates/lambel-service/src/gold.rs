@@ -1,7 +1,8 @@
 //! What a client does about gold: say which images it is, see what operators made of it, take it off the list.
 //!
 //! An image that becomes gold while it is open is decided by that: it closes with its known label, in the transaction
-//! in which every image closes. So it is no work any more, and comes back to the client with its label.
+//! in which every image closes. So it is no work any more, and comes back to the client with its label. If the client
+//! comes to know better it is decided anew, and so is what somebody has reviewed. What votes have decided stays.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -16,14 +17,14 @@ use lambel_core::{
 use crate::{
     caller::Caller,
     error::{Error, Result},
-    ports::{CLOSED_AT_ONCE, Closing, SharedGold, StoreResult},
+    ports::{CLOSED_AT_ONCE, Closing, REVISED_AT_ONCE, Revised, Revision, SharedGold, StoreResult},
     results::page_limit,
     tasks::Tasks,
 };
 
 /// Requests to the tables that one call has under way at the same time.
 const AT_ONCE: usize = 16;
-/// How often images are closed anew when votes come in between.
+/// How often images are decided anew when something comes in between.
 const CLOSE_TRIES: usize = 5;
 /// Operators' records of one read.
 const RECORDS: u32 = 1_000;
@@ -45,7 +46,7 @@ type Meant = Result<(ImageId, LabelIndex), Refusal>;
 
 impl Tasks {
     /// Makes images gold. Each is judged alone. The same again changes nothing; another label takes the place of the
-    /// one before, for what operators are measured by.
+    /// one before.
     pub async fn add_gold(&self, caller: &Caller, id: TaskId, request: &AddGold) -> Result<GoldReceipts> {
         let task = self.owned(caller, id).await?;
         if task.state.is_final() {
@@ -91,7 +92,8 @@ impl Tasks {
         }
         // First the decision: an image that is gold and open would be work.
         let decided = self.decide(&task, &meant, &mut known).await?;
-        let failed = |image: &ImageId| decided.get(image) == Some(&false);
+        let wrong = self.correct(&task, &meant, &mut known).await?;
+        let failed = |image: &ImageId| decided.get(image) == Some(&false) || wrong.contains(image);
         let puts: Vec<_> = changes.values().filter(|(gold, _)| !failed(&gold.image)).map(|(gold, _)| *gold).collect();
         let puts: Vec<_> = puts.iter().map(|gold| self.gold.put_gold(id, gold)).collect();
         let put = puts.len();
@@ -100,7 +102,7 @@ impl Tasks {
 
         let receipt = |(fields, one): (&GoldFields, Meant)| {
             let one = one.and_then(|(image, label)| match failed(&image) {
-                true => Err(Refusal::new("try-again", "operators vote on the image just now; send it again")),
+                true => Err(Refusal::new("try-again", "somebody else decides the image just now; send it again")),
                 false => Ok((image, label)),
             });
             let name = fields.name.clone();
@@ -217,6 +219,42 @@ impl Tasks {
             }
         }
         Ok(decided)
+    }
+
+    /// Decides those of the images anew that a person has decided for another label than is known now. Says which of
+    /// them are as they were, because they keep changing or their task has ended. `known` gets what became of them.
+    async fn correct(
+        &self,
+        task: &Task,
+        meant: &[Meant],
+        known: &mut HashMap<ImageId, Subtask>,
+    ) -> Result<BTreeSet<ImageId>> {
+        let labels: BTreeMap<ImageId, LabelIndex> = meant.iter().flatten().copied().collect();
+        let now = self.clock.now();
+        let correction = |seen: &Subtask, label: LabelIndex| {
+            let mut after = seen.clone();
+            after.correct(label, now).then(|| Revision { seen: seen.clone(), after })
+        };
+        let mut wrong = BTreeSet::new();
+        for _ in 0..CLOSE_TRIES {
+            let corrections = labels.iter().filter_map(|(image, label)| correction(known.get(image)?, *label));
+            let corrections: Vec<Revision> = corrections.collect();
+            wrong = corrections.iter().map(|revision| revision.after.image).collect();
+            for chunk in corrections.chunks(REVISED_AT_ONCE) {
+                let Revised::Done(done) = self.store.revise(task, chunk, None).await? else { return Ok(wrong) };
+                for (Revision { after, .. }, _) in chunk.iter().zip(done).filter(|(_, done)| *done) {
+                    wrong.remove(&after.image);
+                    known.insert(after.image, after.clone());
+                }
+            }
+            if wrong.is_empty() {
+                break;
+            }
+            let lost: Vec<ImageId> = wrong.iter().copied().collect();
+            let read = self.store.subtasks(task, &lost, true).await?;
+            known.extend(read.into_iter().map(|subtask| (subtask.image, subtask)));
+        }
+        Ok(wrong)
     }
 
     /// A page of a task's gold, with what operators said of it.

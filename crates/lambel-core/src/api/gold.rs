@@ -47,7 +47,7 @@ pub struct GoldReceipt {
     pub image: Option<ImageId>,
     /// What became of it.
     pub outcome: GoldOutcome,
-    /// The label that the image has in the results, if it was decided before for another one. That one stays.
+    /// The label that the image has in the results, if votes have decided it before for another one. That one stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided: Option<Label>,
     /// If it was refused: a name for the reason that programs can rely on.

@@ -168,7 +168,7 @@ fn decided(task: &Task, image: ImageId, said: [(&str, u16); 3]) -> Subtask {
         subtask.votes.insert(op(who), vote);
     }
     let decision = Decision { label: Some(LabelIndex(0)), confidence: Confidence::new(0.9), dispute: None };
-    subtask.close(decision, at);
+    subtask.close(decision, lambel_core::OnDispute::Marked, at);
     subtask
 }
 

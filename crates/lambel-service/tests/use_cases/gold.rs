@@ -335,10 +335,16 @@ async fn each_line_of_gold_is_judged_alone() {
     assert!(receipts.iter().all(|r| (r.outcome == GoldOutcome::Refused) == r.detail.is_some()));
     assert_eq!(receipts[0].image, Some(image(0)));
 
-    // The same again changes nothing, another label takes the place of the first, and the results keep theirs.
+    // The same again changes nothing, and another label takes the place of the first.
+    world.news().await;
     let again = add(&world, task, vec![line(image(0), "cat"), line(image(1), "cat")]).await;
     assert_eq!([again[0].outcome, again[1].outcome], [GoldOutcome::Unchanged, GoldOutcome::Replaced]);
-    assert_eq!(again[1].decided.as_ref().unwrap().as_str(), "dog");
+    assert!(again.iter().all(|receipt| receipt.decided.is_none()), "the results have it too");
+    let corrected = world.tasks.image(&client("alice"), task, image(1)).await.unwrap().status;
+    assert_eq!((corrected.label.unwrap().as_str(), corrected.decided_by), ("cat", Some(DecidedBy::Gold)));
+    let news = world.news().await;
+    assert_eq!(news.iter().map(|event| event.attributes().kind).collect::<Vec<_>>(), ["subtask.complete"]);
+    assert_eq!(world.surveyor.survey(task).await.unwrap().findings, []);
     let progress = world.show(task).await.progress.unwrap();
     assert_eq!((progress.complete, progress.open), (2, 3));
     let page = world.tasks.gold(&client("alice"), task, &PageQuery { limit: Some(1), cursor: None }).await.unwrap();

@@ -3,8 +3,8 @@
 use lambel_core::{
     Deed, ImageId, LabelIndex, OnDispute, TaskId, TaskState,
     api::{
-        ImageState, ImagesQuery, PageQuery, PolicyFields, ReviewFields, ReviewImages, ReviewOutcome, ReviewReceipt,
-        RuleName, SubmittedVote, VoteOutcome,
+        AddGold, GoldFields, GoldOutcome, ImageState, ImagesQuery, PageQuery, PolicyFields, ReviewFields, ReviewImages,
+        ReviewOutcome, ReviewReceipt, RuleName, SubmittedVote, VoteOutcome,
     },
     consensus::{Confidence, Decision, Dispute},
     event::Event,
@@ -233,6 +233,15 @@ async fn each_is_judged_alone_and_the_same_again_changes_nothing() {
     let after = (world.stored(task).await, world.store.all_subtasks(task), world.show(task).await.progress);
     assert_eq!(before, after);
     assert!(world.news().await.is_empty(), "it is no news");
+    is_sound(&world, task).await;
+
+    // Whoever was wrong makes it gold.
+    let gold = vec![GoldFields { name: None, image: Some(images[2]), label: "cat".to_owned() }];
+    let receipts = world.tasks.add_gold(&client("alice"), task, &AddGold { gold }).await.unwrap().gold;
+    assert_eq!((receipts[0].outcome, &receipts[0].decided), (GoldOutcome::Added, &None));
+    let status = world.tasks.image(&client("alice"), task, images[2]).await.unwrap().status;
+    assert_eq!((status.label.unwrap().as_str(), status.decided_by), ("cat", Some(DecidedBy::Gold)));
+    assert_eq!((status.reviewed_by, said(&world.news().await, images[2]).len()), (None, 1));
     is_sound(&world, task).await;
 }
 
