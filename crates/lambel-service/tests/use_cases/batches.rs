@@ -177,7 +177,7 @@ async fn an_image_that_is_not_sure_opens_again_and_takes_another_vote() {
 async fn strangers_who_agree_do_not_vouch_for_one_another() {
     // Thirty images; on each two operators agree who have not been seen elsewhere.
     let strangers = |task: &Task| -> Vec<Voted> {
-        let pair = |n| voted(task, n as u32, &[(2 * n, true), (2 * n + 1, true)]).decided(true);
+        let pair = |n: usize| voted(task, n as u32, &[(2 * n, true), (2 * n + 1, true)]).decided(true);
         (0..30).map(pair).collect()
     };
     let votes = (0..60_u32).map(|operator| {
