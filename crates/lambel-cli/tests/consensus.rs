@@ -196,6 +196,8 @@ fn a_stream_takes_fewer_votes_than_a_majority_of_five_and_is_as_good() {
     assert!(accuracy > 0.95 && accuracy > of_five - 0.01, "{accuracy} {of_five}");
     assert!(error_of_five > 0.05, "shares of votes are no posteriors: {error_of_five}");
     assert!(report["rows"][0]["calibrated_error"].as_f64().unwrap() < 0.05);
+    assert!(report["rows"][0]["running_calibrated_error"].as_f64().unwrap() < 0.05);
+    assert_eq!(report["rows"].as_array().unwrap().iter().filter(|row| row["running_error"].is_f64()).count(), 1);
     assert_eq!(row("lead", 2.0)[0].floor(), 2.0);
     // The same seed, the same figures; another, others.
     assert_eq!(bench.json(&words), report);

@@ -8,6 +8,7 @@ mod crowd;
 mod operators;
 mod play;
 mod read;
+mod running;
 mod stream;
 
 use clap::Subcommand;

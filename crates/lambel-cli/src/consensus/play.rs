@@ -4,13 +4,19 @@
 //! random and takes its next vote. An `adaptive` task is looked at as a whole each time a twentieth of its
 //! images was decided, and when no image is open any more; images that fall below the confidence open again.
 
-use lambel_core::consensus::{
-    Adaptive, BATCH_SHARE, Ballot, Decision, Estimate, Evidence, ITERATIONS_FINAL, ITERATIONS_RUNNING, Lead, Majority,
-    MapEm, Phase, Plurality, Review, Scores, Skill, Standing, TableError, Verdict, VoteTable, review,
+use lambel_core::{
+    LabelIndex,
+    consensus::{
+        Adaptive, BATCH_SHARE, Ballot, Decision, Estimate, Evidence, ITERATIONS_FINAL, ITERATIONS_RUNNING, Lead,
+        Majority, MapEm, Phase, Plurality, Review, Scores, Skill, Standing, TableError, Verdict, VoteTable, review,
+    },
 };
 use rand::RngExt;
 
-use super::crowd::Crowd;
+use super::{
+    crowd::Crowd,
+    running::{Running, calibrated},
+};
 
 /// A rule to play by.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +32,8 @@ pub(super) struct Played {
     pub(super) estimates: Vec<Option<Estimate>>,
     /// The scores behind that, for calibration; only of a rule that has any.
     pub(super) scores: Vec<Scores>,
+    /// What a running task would report; only of a rule that has scores.
+    pub(super) running: Option<Running>,
     /// Votes taken.
     pub(super) votes: usize,
 }
@@ -36,6 +44,8 @@ struct Image {
     /// The weights of the votes that were taken: as many as there are of the first votes of the image.
     weights: Vec<f64>,
     decision: Option<Decision>,
+    /// Whether a batch has made the decision.
+    by_batch: bool,
     /// Votes that it takes at least, since it was opened again.
     floor: usize,
 }
@@ -55,8 +65,8 @@ struct Play<'a> {
     decisions: usize,
 }
 
-/// Plays a crowd's votes.
-pub(super) fn play(rule: Rule, crowd: &mut Crowd) -> Result<Played, TableError> {
+/// Plays a crowd's votes. Of some images the label is known (`gold`); to the play that makes no difference.
+pub(super) fn play(rule: Rule, crowd: &mut Crowd, gold: &[(usize, LabelIndex)]) -> Result<Played, TableError> {
     let images = crowd.votes.len();
     let mut play = Play {
         rule,
@@ -75,7 +85,8 @@ pub(super) fn play(rule: Rule, crowd: &mut Crowd) -> Result<Played, TableError> 
             Rule::Adaptive(rule) if play.open.is_empty() => {
                 let model = play.batch(&rule, ITERATIONS_FINAL)?;
                 if play.open.is_empty() {
-                    return Ok(play.by_model(&model));
+                    let running = Some(play.running(rule, gold));
+                    return Ok(Played { running, ..play.by_model(&model) });
                 }
                 reviewed = play.decisions;
             }
@@ -132,6 +143,7 @@ impl Play<'_> {
             }
         }
         state.decision = Some(decision);
+        state.by_batch = false;
         self.decisions += 1;
         self.open.swap_remove(place);
     }
@@ -163,6 +175,7 @@ impl Play<'_> {
                 Review::Decide(decision) => {
                     self.decisions += usize::from(state.decision.is_none());
                     state.decision = Some(decision);
+                    state.by_batch = true;
                 }
                 Review::Reopen => {
                     state.decision = None;
@@ -175,6 +188,25 @@ impl Play<'_> {
         let open = self.images.iter().enumerate().filter(|(_, state)| state.decision.is_none());
         self.open = open.map(|(image, _)| image).collect();
         Ok(model)
+    }
+
+    /// What a running task would report, now that all is decided.
+    fn running(&self, rule: Adaptive, gold: &[(usize, LabelIndex)]) -> Running {
+        let (labels, mean) = (self.crowd.labels, self.total.mean_accuracy());
+        let decided = self.images.iter().zip(&self.crowd.votes).map(|(state, votes)| {
+            let decision = state.decision?;
+            let weighed = votes.iter().map(|vote| vote.label).zip(state.weights.iter().copied());
+            let of_votes = Scores::of_weights(labels, weighed).filter(|_| !state.by_batch);
+            let of_votes = of_votes.filter(|scores| scores.leader() == decision.label);
+            let scores = match of_votes {
+                Some(scores) => scores,
+                None => Scores::of_posterior(labels, decision.label?, decision.confidence),
+            };
+            Some((decision, scores))
+        });
+        let weight = |vote: &Ballot| self.skills[vote.operator as usize].weight(mean, labels);
+        let gold = gold.iter().map(|(image, truth)| (self.crowd.votes[*image].as_slice(), *truth));
+        Running { decided: decided.collect(), found: calibrated(rule, labels, self.phase, weight, gold) }
     }
 
     /// The votes that were taken.
@@ -202,7 +234,7 @@ impl Play<'_> {
             Some(Estimate { label: evidence.leader?, confidence: evidence.confidence })
         };
         let estimates = self.images.iter().zip(&self.crowd.votes).map(estimate).collect();
-        Played { estimates, scores, votes: self.votes() }
+        Played { estimates, scores, running: None, votes: self.votes() }
     }
 
     fn by_decisions(&self) -> Played {
@@ -210,6 +242,7 @@ impl Play<'_> {
             let decision = image.decision?;
             Some(Estimate { label: decision.label?, confidence: decision.confidence })
         };
-        Played { estimates: self.images.iter().map(estimate).collect(), scores: Vec::new(), votes: self.votes() }
+        let estimates = self.images.iter().map(estimate).collect();
+        Played { estimates, scores: Vec::new(), running: None, votes: self.votes() }
     }
 }

@@ -62,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     spammers: f64,
     /// Fit the calibration on so many images with a known truth, drawn at random in each shuffle, and give the
-    /// calibrated error on the others
+    /// calibrated error on the others; with adaptive also as a running task does it, from 50 on
     #[arg(long, value_name = "N", default_value_t = 0)]
     gold: usize,
 }
@@ -96,6 +96,12 @@ struct Row {
     /// The same after calibration on gold, where there is any.
     #[serde(skip_serializing_if = "Option::is_none")]
     calibrated_error: Option<f64>,
+    /// The error of the confidences that a running task reports, which are those that images were decided with, as they
+    /// are and calibrated on gold that was played again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    running_error: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    running_calibrated_error: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -143,7 +149,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Outcome {
             let mut crowd = Crowd::new(&votes, args.spammers, args.seed.wrapping_add(shuffle));
             let mut gold = known.clone();
             let (gold, _) = gold.partial_shuffle(&mut crowd.chance, args.gold);
-            let played = play(*rule, &mut crowd).map_err(|error| Failure::usage(error.to_string()))?;
+            let known = gold.iter().filter_map(|item| Some((*item, votes.truth_of(*item)?)));
+            let known: Vec<(usize, LabelIndex)> = known.collect();
+            let played = play(*rule, &mut crowd, &known).map_err(|error| Failure::usage(error.to_string()))?;
             row.add(&votes, &played, gold, args.shuffles as f64);
         }
     }
@@ -198,6 +206,11 @@ impl Row {
         if let (false, Some(error)) = (gold.is_empty(), calibrated_error(votes, &played.scores, gold)) {
             *self.calibrated_error.get_or_insert_default() += error / shuffles;
         }
+        if let (false, Some(running)) = (gold.is_empty(), &played.running) {
+            let errors = running.errors(|item| votes.truth_of(item), gold);
+            *self.running_error.get_or_insert_default() += errors.posterior / shuffles;
+            *self.running_calibrated_error.get_or_insert_default() += errors.calibrated / shuffles;
+        }
     }
 }
 
@@ -247,6 +260,7 @@ impl Report {
         let mut table = vec![["rule", "votes per image", "accuracy", "calibration error"].map(str::to_owned).to_vec()];
         if self.gold > 0 {
             table[0].push(format!("calibrated on {} gold", self.gold));
+            table[0].extend(["in a running task", "calibrated there"].map(str::to_owned));
         }
         for row in &self.rows {
             let mut cells = vec![
@@ -255,7 +269,10 @@ impl Report {
                 percent(row.accuracy),
                 percent(row.calibration_error),
             ];
-            cells.extend(row.calibrated_error.map(percent));
+            if self.gold > 0 {
+                let errors = [row.calibrated_error, row.running_error, row.running_calibrated_error];
+                cells.extend(errors.map(|error| error.map(percent).unwrap_or_default()));
+            }
             table.push(cells);
         }
         lines.push(columns(&table));

@@ -23,7 +23,7 @@ impl Scores {
     /// Those of votes that weigh what their operators have earned, in a task with so many labels: each label that nobody
     /// voted for has the score 0. Their [best](Self::best) label is what [`Evidence::weigh`](super::Evidence::weigh)
     /// finds. None without a vote.
-    pub(super) fn of_weights(labels: usize, votes: impl IntoIterator<Item = (LabelIndex, f64)>) -> Option<Self> {
+    pub fn of_weights(labels: usize, votes: impl IntoIterator<Item = (LabelIndex, f64)>) -> Option<Self> {
         let mut votes: Vec<(LabelIndex, f64)> = votes.into_iter().collect();
         let (listed, scores): (Vec<_>, Vec<_>) = summed(&mut votes).into_iter().unzip();
         let others = labels.saturating_sub(listed.len());

@@ -36,6 +36,18 @@ fn said(image: ImageId) -> &'static str {
     }
 }
 
+/// A task that is decided by weights, with so many images, the first of which are gold.
+async fn task(world: &World, images: u32, gold: usize) -> TaskId {
+    let adaptive = PolicyFields { rule: Some(RuleName::Adaptive), gold_rate: Some(0.5), ..PolicyFields::default() };
+    let task = world.create(adaptive).await.task;
+    let files = pictures(images);
+    world.upload(task, &files).await;
+    let gold = files.iter().take(gold).map(|(_, bytes)| ImageId::of(bytes));
+    let gold = gold.map(|image| GoldFields { name: None, image: Some(image), label: truth(image).to_owned() });
+    world.tasks.add_gold(&client("alice"), task, &AddGold { gold: gold.collect() }).await.unwrap();
+    task
+}
+
 async fn round(world: &World, task: TaskId) {
     for who in 0..OPERATORS {
         let images = world.claim(who, task, 8).await.subtasks.into_iter().map(|subtask| subtask.image);
@@ -69,13 +81,7 @@ fn stored(world: &World, task: TaskId) -> BTreeMap<ImageId, (DecidedBy, f64)> {
 #[tokio::test]
 async fn votes_that_are_wrong_together_are_not_believed_too_much_once_gold_has_shown_it() {
     let world = World::new();
-    let adaptive = PolicyFields { rule: Some(RuleName::Adaptive), gold_rate: Some(0.5), ..PolicyFields::default() };
-    let task = world.create(adaptive).await.task;
-    let files = pictures(IMAGES);
-    world.upload(task, &files).await;
-    let gold = files.iter().take(GOLD).map(|(_, bytes)| ImageId::of(bytes));
-    let gold = gold.map(|image| GoldFields { name: None, image: Some(image), label: truth(image).to_owned() });
-    world.tasks.add_gold(&client("alice"), task, &AddGold { gold: gold.collect() }).await.unwrap();
+    let task = task(&world, IMAGES, GOLD).await;
 
     // As long as little gold is answered, posteriors are reported as they are.
     round(&world, task).await;
@@ -217,4 +223,24 @@ async fn an_owner_hears_of_a_majority_that_knows_better() {
     assert_eq!(summary.calibration.unwrap().gold, 60);
     let alarm = summary.alarm.unwrap();
     assert_eq!((alarm.majority_only, alarm.model_only, alarm.p), (6, 0, 0.015_625));
+}
+
+#[tokio::test]
+async fn a_last_batch_that_a_repair_makes_knows_the_gold_too() {
+    let world = World::new();
+    let task = task(&world, 20, 8).await;
+    world.seal(task, 20).await;
+    // It opens images again as any last batch does.
+    for _ in 0..20 {
+        while world.show(task).await.progress.unwrap().open > 0 {
+            round(&world, task).await;
+        }
+        let report = world.surveyor.survey(task).await.unwrap();
+        world.repairer.repair(&report).await.unwrap();
+        if world.show(task).await.state == TaskState::Complete {
+            break;
+        }
+    }
+    assert_eq!(world.show(task).await.state, TaskState::Complete);
+    assert!(page(&world, task).await.calibration.unwrap().gold > 0);
 }
