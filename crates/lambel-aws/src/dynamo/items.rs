@@ -303,10 +303,7 @@ pub fn read_subtask(item: HashMap<String, AttributeValue>) -> StoreResult<Subtas
             Some(name) => of_name(name).ok_or_else(|| bad("decided_by"))?,
             None => DecidedBy::Votes,
         },
-        reviewed_by: match reader.maybe_text("reviewed_by") {
-            Some(reviewer) => Some(reviewer.parse().map_err(|_| bad("reviewed_by"))?),
-            None => None,
-        },
+        reviewed_by: reader.maybe_text("reviewed_by").map(str::parse).transpose().map_err(|_| bad("reviewed_by"))?,
         reopenings: reader.maybe_number("reopenings")?.unwrap_or_default(),
         reopened_at: reader.maybe_number("reopened")?.map(Timestamp::from_millis),
         floor: reader.maybe_number("floor")?.unwrap_or_default(),
