@@ -2,156 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod good;
 mod support;
 
 use std::time::Duration;
 
 use axum::http::Method;
+use good::{
+    AUDIENCE, CLAIMS, GOLD, Good, IMPORT, IMPORTS, LABELS, NOTE, PAUSE, PAUSE_IN_TASK, REDELIVERIES, RETURNS, SEAL,
+    TASK_WEBHOOKS, TASKS, UPLOADS, VOTES, WEBHOOK, WEBHOOKS, bodies, the,
+};
 use lambel_core::{ImageId, OperatorId, limits};
 use lambel_http::Caller;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 use support::{Answer, World, admin, alice, operator};
-
-/// The import that votes from outside belong to.
-const IMPORT: &str = "of-today";
-
-/// The path of a note, which may say anything.
-const NOTE: &str = "/api/tasks/{task}/dataset/commits/live/notes/report";
-
-/// A request that would go through as it is.
-struct Good {
-    caller: Option<Caller>,
-    method: Method,
-    path: String,
-    body: Value,
-}
-
-impl Good {
-    fn name(&self) -> String {
-        format!("{} {}", self.method, self.path)
-    }
-
-    async fn with(&self, world: &World, body: impl Into<axum::body::Body>) -> Answer {
-        // So slowly that no request is counted, which would be stored.
-        world.clock.pass(Duration::from_secs(limits::REQUEST_WINDOW_SECONDS.into()));
-        let path = self.path.replace("{webhook}", world.hook.get().map_or("none", String::as_str));
-        world.send_text(self.caller.clone(), self.method.clone(), &path, body, "*/*").await
-    }
-}
-
-/// A cursor of a webhook's log.
-const CURSOR: &str = "msg_019aa5a05c1e80be2ca64eef1f7aa759f498.001795250820000";
-
-fn webhook() -> Value {
-    json!({"url": "https://hooks.example.org/lambel", "kinds": ["task.complete", "subtask.disputed"]})
-}
-
-/// One request of every operation that has a body.
-fn bodies(task: &str) -> Vec<Good> {
-    let good = |caller: Option<Caller>, method, path: &str, body| {
-        let path = path.replace("{task}", task);
-        Good { caller, method, path, body }
-    };
-    let (image, label) = (ImageId::MIN, "cat");
-    vec![
-        good(
-            alice(),
-            Method::POST,
-            "/api/tasks",
-            json!({
-                "name": "t", "labels": ["cat", "dog"], "instructions": "look", "expected_images": 5,
-                "policy": {
-                    "rule": "majority", "quorum": 2, "max_labels": 5, "max_abstentions": 3, "lease_seconds": 60,
-                    "pause_flagged": true, "disputed": "review",
-                    "commit_every_decisions": 10, "commit_every_minutes": 60, "release_when": "complete",
-                },
-                "audience": {"everyone": false, "operators": ["anna"], "teams": ["birds"]},
-            }),
-        ),
-        good(
-            alice(),
-            Method::POST,
-            "/api/tasks/{task}/uploads",
-            json!({"files": [{"name": "a.png", "bytes": 5, "media_type": "image/png", "sha256": image}]}),
-        ),
-        good(alice(), Method::POST, "/api/tasks/{task}/seal", json!({"images": 5})),
-        good(alice(), Method::PUT, "/api/tasks/{task}/audience", json!({"operators": ["anna"], "teams": ["birds"]})),
-        good(operator(1), Method::POST, "/api/subtasks/claims", json!({"task": task, "count": 1})),
-        good(
-            operator(1),
-            Method::DELETE,
-            "/api/subtasks/claims",
-            json!({"subtasks": [{"task": task, "image": image}]}),
-        ),
-        good(
-            operator(1),
-            Method::POST,
-            "/api/subtasks/labels",
-            json!({"votes": [
-                {"task": task, "image": image, "label": label, "elapsed_ms": 5},
-                {"task": task, "image": image, "abstain": "unclear"},
-            ]}),
-        ),
-        good(admin(), Method::PUT, "/api/operators/op-1/pause", json!({"reason": "asked for"})),
-        good(
-            alice(),
-            Method::POST,
-            "/api/tasks/{task}/imports",
-            json!({"import": IMPORT, "source": "label-studio", "images": 1, "votes": 2}),
-        ),
-        good(
-            alice(),
-            Method::POST,
-            "/api/tasks/{task}/votes",
-            json!({"import": IMPORT, "votes": [
-                {"image": image, "operator": "import:label-studio:1", "label": label, "elapsed_ms": 5},
-                {"image": image, "operator": "model:tiny@1", "abstain": "unclear", "at": "2026-11-21T08:47:00.123Z"},
-            ]}),
-        ),
-        good(alice(), Method::POST, "/api/webhooks", webhook()),
-        good(alice(), Method::POST, "/api/tasks/{task}/webhooks", webhook()),
-        good(
-            alice(),
-            Method::PATCH,
-            "/api/webhooks/{webhook}",
-            json!({"url": "https://hooks.example.org/b", "kinds": ["task.cancelled"], "enabled": true}),
-        ),
-        good(alice(), Method::POST, "/api/webhooks/{webhook}/redeliveries", json!({"cursor": CURSOR})),
-        good(alice(), Method::PUT, "/api/tasks/{task}/operators/op-1/pause", json!({"reason": "asked for"})),
-        good(alice(), Method::POST, "/api/tasks/{task}/dataset/commits", json!({"message": "now"})),
-        good(
-            alice(),
-            Method::POST,
-            "/api/tasks/{task}/dataset/rollback",
-            json!({"version": "live", "branch": "live", "message": "back"}),
-        ),
-        good(alice(), Method::POST, "/api/tasks/{task}/dataset/tags", json!({"tag": "v1", "version": "live"})),
-        good(alice(), Method::POST, "/api/tasks/{task}/dataset/release", json!({"version": "live", "message": "good"})),
-        good(
-            alice(),
-            Method::POST,
-            "/api/tasks/{task}/gold",
-            json!({"gold": [{"name": "a.png", "label": label}, {"image": image, "label": label}]}),
-        ),
-        good(
-            alice(),
-            Method::POST,
-            "/api/tasks/{task}/dataset/exports",
-            json!({"version": "live", "format": "manifest", "options": {
-                "only_labelled": true, "attribute": "label", "address_prefix": "s3://b/",
-            }}),
-        ),
-        good(alice(), Method::PUT, NOTE, json!({"value": "looked at"})),
-        good(
-            alice(),
-            Method::POST,
-            "/api/tasks/{task}/reviews",
-            json!({"reviews": [{"image": image, "label": label}, {"name": "a.png", "keep": true}]}),
-        ),
-    ]
-}
 
 /// The places of all values in a body, as JSON pointers.
 fn places(value: &Value, at: &str, places: &mut Vec<String>) {
@@ -226,7 +92,7 @@ async fn a_value_of_another_type_is_refused_wherever_it_stands() {
     for good in bodies(&task) {
         let mut all = Vec::new();
         places(&good.body, "", &mut all);
-        if good.path == NOTE.replace("{task}", &task) {
+        if good.template == NOTE {
             all.retain(|place| place != "/value");
         }
         for place in all {
@@ -337,54 +203,54 @@ async fn texts_that_are_too_long_or_untidy_are_refused() {
     let bodies = bodies(&task);
     let long = "x".repeat(30_000);
     let many = |n: usize| Value::Array((0..n).map(|n| json!(format!("l{n}"))).collect());
-    for (body, place, value, says) in [
-        (0, "/name", json!("a\u{0}b"), "name"),
-        (0, "/name", json!("\u{a0}\u{2003} "), "name"),
-        (0, "/name", json!(long), "name"),
-        (0, "/instructions", json!(long), "instructions"),
-        (0, "/labels", json!(["cat", "cat\n"]), "labels"),
-        (0, "/labels", json!(["cat", " cat"]), "labels"),
-        (0, "/labels", json!(["cat", long]), "labels"),
-        (0, "/labels", many(20_000), "labels"),
-        (0, "/expected_images", json!(9_223_372_036_854_775_807_u64), "expected_images"),
-        (0, "/policy/quorum", json!(2_147_483_647), "policy"),
-        (0, "/policy/lease_seconds", json!(0), "policy"),
-        (0, "/audience/teams", json!(["../../etc"]), "audience"),
-        (0, "/audience/operators", many(201), "audience"),
-        (1, "/files", json!([]), "files"),
-        (1, "/files", Value::Array(vec![bodies[1].body["files"][0].clone(); 1_001]), "files"),
-        (2, "/images", json!(0), "images"),
-        (2, "/images", json!(9_223_372_036_854_775_807_u64), "images"),
-        (3, "/operators", json!(["a b"]), "audience"),
-        (4, "/count", json!(0), "count"),
-        (4, "/count", json!(2_147_483_647), "count"),
-        (5, "/subtasks", json!([]), "subtasks"),
-        (5, "/subtasks", Value::Array(vec![bodies[5].body["subtasks"][0].clone(); 101]), "subtasks"),
-        (6, "/votes", json!([]), "votes"),
-        (6, "/votes", Value::Array(vec![bodies[6].body["votes"][0].clone(); 101]), "votes"),
-        (7, "/reason", json!(long), "reason"),
-        (8, "/images", json!(9_223_372_036_854_775_807_u64), "images"),
-        (8, "/votes", json!(9_223_372_036_854_775_807_u64), "votes"),
-        (9, "/votes", json!([]), "votes"),
-        (9, "/votes", Value::Array(vec![bodies[9].body["votes"][0].clone(); 101]), "votes"),
-        (10, "/kinds", json!([]), "kinds"),
-        (10, "/kinds", json!(vec!["task.complete"; 8]), "kinds"),
-        (10, "/url", json!(""), "url"),
-        (10, "/url", json!(format!("https://hooks.example.org/{long}")), "url"),
-        (10, "/url", json!("http://hooks.example.org/"), "url"),
-        (10, "/url", json!("https://169.254.169.254/latest/meta-data/"), "url"),
-        (11, "/url", json!("https://[::ffff:10.0.0.1]/"), "url"),
-        (11, "/url", json!("https://0x7f.1/"), "url"),
-        (12, "/url", json!("https://user:password@hooks.example.org/"), "url"),
-        (12, "/url", json!("https://hooks.example.org:6379/"), "url"),
-        (12, "/kinds", json!([]), "kinds"),
-        (13, "/cursor", json!(long), "cursor"),
-        (13, "/cursor", json!("msg_"), "cursor"),
-        (14, "/reason", json!(long), "reason"),
-        (19, "/gold", json!([]), "gold"),
-        (19, "/gold", Value::Array(vec![bodies[19].body["gold"][0].clone(); 101]), "gold"),
+    for (name, place, value, says) in [
+        (TASKS, "/name", json!("a\u{0}b"), "name"),
+        (TASKS, "/name", json!("\u{a0}\u{2003} "), "name"),
+        (TASKS, "/name", json!(long), "name"),
+        (TASKS, "/instructions", json!(long), "instructions"),
+        (TASKS, "/labels", json!(["cat", "cat\n"]), "labels"),
+        (TASKS, "/labels", json!(["cat", " cat"]), "labels"),
+        (TASKS, "/labels", json!(["cat", long]), "labels"),
+        (TASKS, "/labels", many(20_000), "labels"),
+        (TASKS, "/expected_images", json!(9_223_372_036_854_775_807_u64), "expected_images"),
+        (TASKS, "/policy/quorum", json!(2_147_483_647), "policy"),
+        (TASKS, "/policy/lease_seconds", json!(0), "policy"),
+        (TASKS, "/audience/teams", json!(["../../etc"]), "audience"),
+        (TASKS, "/audience/operators", many(201), "audience"),
+        (UPLOADS, "/files", json!([]), "files"),
+        (UPLOADS, "/files", Value::Array(vec![the(&bodies, UPLOADS).body["files"][0].clone(); 1_001]), "files"),
+        (SEAL, "/images", json!(0), "images"),
+        (SEAL, "/images", json!(9_223_372_036_854_775_807_u64), "images"),
+        (AUDIENCE, "/operators", json!(["a b"]), "audience"),
+        (CLAIMS, "/count", json!(0), "count"),
+        (CLAIMS, "/count", json!(2_147_483_647), "count"),
+        (RETURNS, "/subtasks", json!([]), "subtasks"),
+        (RETURNS, "/subtasks", Value::Array(vec![the(&bodies, RETURNS).body["subtasks"][0].clone(); 101]), "subtasks"),
+        (LABELS, "/votes", json!([]), "votes"),
+        (LABELS, "/votes", Value::Array(vec![the(&bodies, LABELS).body["votes"][0].clone(); 101]), "votes"),
+        (PAUSE, "/reason", json!(long), "reason"),
+        (IMPORTS, "/images", json!(9_223_372_036_854_775_807_u64), "images"),
+        (IMPORTS, "/votes", json!(9_223_372_036_854_775_807_u64), "votes"),
+        (VOTES, "/votes", json!([]), "votes"),
+        (VOTES, "/votes", Value::Array(vec![the(&bodies, VOTES).body["votes"][0].clone(); 101]), "votes"),
+        (WEBHOOKS, "/kinds", json!([]), "kinds"),
+        (WEBHOOKS, "/kinds", json!(vec!["task.complete"; 8]), "kinds"),
+        (WEBHOOKS, "/url", json!(""), "url"),
+        (WEBHOOKS, "/url", json!(format!("https://hooks.example.org/{long}")), "url"),
+        (WEBHOOKS, "/url", json!("http://hooks.example.org/"), "url"),
+        (WEBHOOKS, "/url", json!("https://169.254.169.254/latest/meta-data/"), "url"),
+        (TASK_WEBHOOKS, "/url", json!("https://[::ffff:10.0.0.1]/"), "url"),
+        (TASK_WEBHOOKS, "/url", json!("https://0x7f.1/"), "url"),
+        (WEBHOOK, "/url", json!("https://user:password@hooks.example.org/"), "url"),
+        (WEBHOOK, "/url", json!("https://hooks.example.org:6379/"), "url"),
+        (WEBHOOK, "/kinds", json!([]), "kinds"),
+        (REDELIVERIES, "/cursor", json!(long), "cursor"),
+        (REDELIVERIES, "/cursor", json!("msg_"), "cursor"),
+        (PAUSE_IN_TASK, "/reason", json!(long), "reason"),
+        (GOLD, "/gold", json!([]), "gold"),
+        (GOLD, "/gold", Value::Array(vec![the(&bodies, GOLD).body["gold"][0].clone(); 101]), "gold"),
     ] {
-        let good = &bodies[body];
+        let good = the(&bodies, name);
         let mut body = good.body.clone();
         *body.pointer_mut(place).unwrap() = value;
         let answer = good.with(&world, body.to_string()).await;
@@ -416,23 +282,23 @@ async fn files_and_votes_that_cannot_be_are_refused_each_alone() {
         ("/sha256", json!("F".repeat(64))),
         ("/sha256", json!("../../etc/passwd")),
     ] {
-        let mut file = bodies[1].body["files"][0].clone();
+        let mut file = the(&bodies, UPLOADS).body["files"][0].clone();
         *file.pointer_mut(place).unwrap() = value;
         files.push(file);
     }
-    let answer = bodies[1].with(&world, json!({ "files": files }).to_string()).await.json();
+    let answer = the(&bodies, UPLOADS).with(&world, json!({ "files": files }).to_string()).await.json();
     for (file, grant) in files.iter().zip(answer["files"].as_array().unwrap()) {
         assert_eq!(grant["status"], "refused", "{file}: {grant}");
     }
     let vote = |field: &str, value: Value| {
-        let mut vote = bodies[6].body["votes"][0].clone();
+        let mut vote = the(&bodies, LABELS).body["votes"][0].clone();
         vote[field] = value;
         vote
     };
     let images: Vec<_> = (0..5_u8).map(|n| ImageId::of(&[n, 9])).collect();
     let mut votes = vec![vote("label", json!("x".repeat(100_000))), vote("task", json!(task.replace('0', "1")))];
     votes.extend(images.iter().map(|image| vote("image", json!(image))));
-    let answer = bodies[6].with(&world, json!({ "votes": votes }).to_string()).await.json();
+    let answer = the(&bodies, LABELS).with(&world, json!({ "votes": votes }).to_string()).await.json();
     for receipt in answer["votes"].as_array().unwrap() {
         assert_eq!(receipt["outcome"], "refused", "{receipt}");
         assert!(receipt["detail"].as_str().is_none_or(|detail| detail.len() < 1_000), "{receipt}");
@@ -446,12 +312,12 @@ async fn files_and_votes_that_cannot_be_are_refused_each_alone() {
         ("label", json!("x".repeat(100_000))),
         ("image", json!(ImageId::of(b"nowhere"))),
     ] {
-        let mut vote = bodies[9].body["votes"][0].clone();
+        let mut vote = the(&bodies, VOTES).body["votes"][0].clone();
         vote[field] = value;
         votes.push(vote);
     }
     let body = json!({"import": IMPORT, "votes": votes});
-    let answer = bodies[9].with(&world, body.to_string()).await.json();
+    let answer = the(&bodies, VOTES).with(&world, body.to_string()).await.json();
     for receipt in answer["votes"].as_array().unwrap() {
         assert_eq!(receipt["outcome"], "refused", "{receipt}");
     }
@@ -521,9 +387,7 @@ async fn ids_that_are_none_stand_for_nothing() {
 
 /// A good body for an operation.
 fn body_of(bodies: &[Good], method: &Method, template: &str) -> Value {
-    let last = template.rsplit('/').next().unwrap();
-    let good = bodies.iter().find(|good| good.method == *method && good.path.ends_with(last));
-    good.map_or(Value::Null, |good| good.body.clone())
+    the(bodies, &format!("{method} {template}")).body.clone()
 }
 
 #[tokio::test]
