@@ -173,8 +173,9 @@ async fn gold_costs_a_claim_six_requests_more_and_a_vote_two() {
     let alice = Caller::new("alice", [Role::Client]);
     world.tasks.add_gold(&alice, task, &AddGold { gold: gold.clone() }).await.unwrap();
     let usage = world.store.meter().take();
-    // The task, its images, its list; one transaction for all that are decided, and a row for each.
-    let expected = [("GetItem", 1), ("BatchGetItem", 1), ("Query", 1), ("TransactWriteItems", 1), ("PutItem", 30)];
+    // The task, its images, its list; the entry of its trail, for which it is read again; one transaction for all that
+    // are decided, and a row for each.
+    let expected = [("GetItem", 2), ("BatchGetItem", 1), ("Query", 1), ("TransactWriteItems", 2), ("PutItem", 30)];
     assert_eq!(usage.requests, requests(&expected));
     for claimed_before in [false, true] {
         world.store.meter().take();

@@ -46,7 +46,10 @@ pub(crate) async fn show(
 fn row(entry: &AuditEntry) -> Vec<String> {
     let who = entry.actor.name.as_deref().unwrap_or(&entry.actor.id);
     let more = match &entry.deed {
-        Deed::TaskSealed { images } | Deed::DisputesReviewed { images } => format!("{images} images"),
+        Deed::TaskSealed { images }
+        | Deed::DisputesReviewed { images }
+        | Deed::GoldAdded { images }
+        | Deed::GoldRemoved { images } => format!("{images} images"),
         Deed::TaskCreated { audience } | Deed::AudienceChanged { audience } => open_to(audience),
         Deed::OperatorPaused { reason } => reason.clone().unwrap_or_default(),
         Deed::ImportBegun { source, images, votes, .. } => format!("{votes} votes on {images} images from {source}"),

@@ -57,6 +57,16 @@ pub enum Deed {
         /// How many the request was about to decide.
         images: u64,
     },
+    /// Images became gold, or gold with another label: they are decided for what the client or an admin knows.
+    GoldAdded {
+        /// How many the request was about to change.
+        images: u64,
+    },
+    /// Images are no gold any more.
+    GoldRemoved {
+        /// How many.
+        images: u64,
+    },
     /// A task was cancelled.
     TaskCancelled,
     /// A task was completed.
@@ -93,6 +103,8 @@ impl Deed {
             Self::AudienceChanged { .. } => "audience-changed",
             Self::ImportBegun { .. } => "import-begun",
             Self::DisputesReviewed { .. } => "disputes-reviewed",
+            Self::GoldAdded { .. } => "gold-added",
+            Self::GoldRemoved { .. } => "gold-removed",
             Self::TaskCancelled => "task-cancelled",
             Self::TaskCompleted => "task-completed",
             Self::OperatorPaused { .. } => "operator-paused",
@@ -133,6 +145,8 @@ mod tests {
                 votes: 5,
             },
             Deed::DisputesReviewed { images: 3 },
+            Deed::GoldAdded { images: 50 },
+            Deed::GoldRemoved { images: 1 },
             Deed::TaskCancelled,
             Deed::TaskCompleted,
             Deed::OperatorPaused { reason: Some("too fast".into()) },

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
-    FileName, Gold, ImageId, LabelIndex, OperatorId, Subtask, SubtaskState, Task, TaskId,
+    Deed, FileName, Gold, ImageId, LabelIndex, OperatorId, Subtask, SubtaskState, Task, TaskId,
     api::{AddGold, GoldFields, GoldOutcome, GoldPage, GoldReceipt, GoldReceipts, GoldRemoval, GoldView, PageQuery},
     gold::GoldRecord,
     limits,
@@ -89,6 +89,9 @@ impl Tasks {
                 }
             };
             changes.insert(image, (Gold { image, label, added_at: now }, outcome));
+        }
+        if !changes.is_empty() {
+            self.note(caller, id, Deed::GoldAdded { images: changes.len() as u64 }).await?;
         }
         // First the decision: an image that is gold and open would be work.
         let decided = self.decide(&task, &meant, &mut known).await?;
@@ -303,7 +306,11 @@ impl Tasks {
 
     /// Takes an image off the list of gold. What it was decided for stays; what operators said of it counts no more.
     pub async fn remove_gold(&self, caller: &Caller, id: TaskId, image: ImageId) -> Result<GoldRemoval> {
-        self.owned(caller, id).await?;
+        let task = self.owned(caller, id).await?;
+        // What is removed afterwards changes nothing any more, and a trail ends with its task.
+        if !task.state.is_final() && list(&self.gold, id).await?.contains_key(&image) {
+            self.note(caller, id, Deed::GoldRemoved { images: 1 }).await?;
+        }
         let removed = self.gold.remove_gold(id, image).await?;
         if removed {
             tracing::info!(task = %id, image = %image, "gold removed");

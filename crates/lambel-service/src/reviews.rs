@@ -18,7 +18,7 @@ use crate::{
     caller::Caller,
     error::{Error, Result},
     ports::{REVISED_AT_ONCE, Revised, Revision},
-    tasks::{CHANGE_TRIES, Tasks},
+    tasks::Tasks,
 };
 
 /// How often images are read again because they have changed in between.
@@ -177,7 +177,7 @@ impl Tasks {
                 }
             }
             if !is_on_trail && !revisions.is_empty() {
-                self.enter_reviews(caller, task.id, revisions.len() as u64).await?;
+                self.note(caller, task.id, Deed::DisputesReviewed { images: revisions.len() as u64 }).await?;
                 is_on_trail = true;
             }
             left.retain(|image, _| !fates.contains_key(image));
@@ -199,21 +199,6 @@ impl Tasks {
             }
         }
         Ok(fates)
-    }
-
-    /// Says on the task's trail that somebody is about to decide so many images.
-    async fn enter_reviews(&self, caller: &Caller, id: TaskId, images: u64) -> Result<()> {
-        for _ in 0..CHANGE_TRIES {
-            let task = self.owned(caller, id).await?;
-            if task.state.is_final() {
-                return Err(Error::TaskEnded(task.state));
-            }
-            let entry = self.entry(caller, Deed::DisputesReviewed { images });
-            if self.store.replace_task(&task.noted(), &entry).await? {
-                return Ok(());
-            }
-        }
-        Err(Error::Contended)
     }
 }
 

@@ -243,6 +243,21 @@ impl Tasks {
         AuditEntry { at: self.clock.now(), actor: caller.actor(), deed }
     }
 
+    /// Says on the trail of a task that goes on what somebody is about to do with its images.
+    pub(crate) async fn note(&self, caller: &Caller, id: TaskId, deed: Deed) -> Result<()> {
+        let entry = self.entry(caller, deed);
+        for _ in 0..CHANGE_TRIES {
+            let task = self.owned(caller, id).await?;
+            if task.state.is_final() {
+                return Err(Error::TaskEnded(task.state));
+            }
+            if self.store.replace_task(&task.noted(), &entry).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::Contended)
+    }
+
     /// Announces files, and says for each what is to be done. A file that cannot be taken does not stand in
     /// the way of the others.
     pub async fn announce(&self, caller: &Caller, id: TaskId, request: &AnnounceFiles) -> Result<Grants> {

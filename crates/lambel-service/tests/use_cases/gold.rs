@@ -6,7 +6,7 @@ use std::{
 };
 
 use lambel_core::{
-    GoldDesk, ImageId, TaskId, TaskState,
+    Deed, GoldDesk, ImageId, TaskId, TaskState,
     api::{
         AddGold, AudienceFields, Claim, GoldFields, GoldOutcome, GoldReceipt, ImageState, LeaseRef, PageQuery,
         PauseOperator, PolicyFields, ReturnLeases, RuleName, SubmitVotes, SubmittedVote, VoteOutcome,
@@ -352,6 +352,19 @@ async fn each_line_of_gold_is_judged_alone() {
     let rest = world.tasks.gold(&client("alice"), task, &next).await.unwrap();
     let all: Vec<_> = page.gold.iter().chain(&rest.gold).map(|gold| (gold.image, gold.label.to_string())).collect();
     assert_eq!(all.len(), 2);
+    // Each request that changed something is on the trail, and a removal is.
+    for removed in [true, false] {
+        assert_eq!(world.tasks.remove_gold(&client("alice"), task, image(0)).await.unwrap().removed, removed);
+    }
+    let trail = world.tasks.audit(&client("alice"), task, &PageQuery::default()).await.unwrap().entries;
+    let deeds: Vec<_> = trail.into_iter().rev().skip(1).map(|entry| (entry.actor.id, entry.deed)).collect();
+    let alice = |deed| ("alice".to_owned(), deed);
+    let expected = [
+        alice(Deed::GoldAdded { images: 2 }),
+        alice(Deed::GoldAdded { images: 1 }),
+        alice(Deed::GoldRemoved { images: 1 }),
+    ];
+    assert_eq!(deeds, expected);
     assert!(all.is_sorted() && all.iter().all(|(_, label)| label == "cat"), "{all:?}");
 }
 
