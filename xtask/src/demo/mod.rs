@@ -169,6 +169,7 @@ fn job(args: &Args, lambel: &Lambel, data: &Data, home: &Path, deployment: &Depl
     let out = home.join("results.jsonl");
     lambel.one(&["results", &id, "--out", path_text(&out)?])?;
     let rows: Vec<Value> = fs::read_to_string(&out)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let fixed_quorums = fixed_quorums(args, lambel, data)?;
     let truth = Table::read(&data.file("truth.csv"), ["item", "truth"])?;
     let votes = Table::read(&votes, ["item", "annotator", "label"])?;
     let recount = recount(&rows, &truth, &votes, &replay)?;
@@ -182,12 +183,25 @@ fn job(args: &Args, lambel: &Lambel, data: &Data, home: &Path, deployment: &Depl
         refused,
         replay,
         recount,
+        fixed_quorums,
         seconds_upload: uploaded.as_secs_f64(),
         seconds_upload_to_open: opened_after.as_secs_f64(),
         seconds_labelling: labelled.as_secs_f64(),
         seconds_in_all: begin.elapsed().as_secs_f64(),
         results: out,
     })
+}
+
+/// What fixed quorums would have made of the same votes, played without a cloud; nothing where the rule is one.
+fn fixed_quorums(args: &Args, lambel: &Lambel, data: &Data) -> Result<Vec<Value>> {
+    if args.policy.rule == "majority" {
+        return Ok(Vec::new());
+    }
+    let (votes, truth) = (data.file("votes.csv"), data.file("truth.csv"));
+    let files = ["--votes", path_text(&votes)?, "--truth", path_text(&truth)?];
+    let played = lambel.one(&[&["consensus", "stream", "--rule", "majority"], files.as_slice()].concat())?;
+    let rows = played["rows"].as_array().into_iter().flatten();
+    Ok(rows.filter(|row| row["rule"] == "majority").cloned().collect())
 }
 
 /// The version of the data set that the end of the task has brought about.

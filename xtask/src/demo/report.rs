@@ -22,6 +22,8 @@ pub(super) struct Report {
     /// What `lambel replay` said.
     pub(super) replay: Value,
     pub(super) recount: Recount,
+    /// What fixed quorums make of the same votes, as `lambel consensus stream` says; empty where the rule is one.
+    pub(super) fixed_quorums: Vec<Value>,
     /// The version of the data set: the id of the commit.
     pub(super) version: String,
     pub(super) seconds_upload: f64,
@@ -62,6 +64,12 @@ impl Report {
         }
         row("  counted, late, refused", format!("{}, {}, {}", tally("counted"), tally("late"), tally("refused")));
         row("labels that are true", format!("{right} of {known} ({:.1} %)", 100.0 * ratio(right, known)));
+        for quorum in &self.fixed_quorums {
+            let number = |name: &str| quorum[name].as_f64().unwrap_or_default();
+            let what = format!("  by a fixed quorum of {}", number("parameter"));
+            let (votes, right) = (number("votes_per_image"), 100.0 * number("accuracy"));
+            row(&what, format!("{right:.1} %, with {votes:.2} votes an image"));
+        }
         row(
             "recount of the votes",
             match self.differences() {
