@@ -5,6 +5,7 @@ use lambel_core::{
     ImageId, TaskId,
     api::{CalibrationView, Explained, ImageView, PageQuery, VoteView},
     limits,
+    subtask::DecidedBy,
 };
 
 use crate::{
@@ -64,12 +65,13 @@ fn describe(view: &ImageView) -> String {
     let confidence = status.confidence.map_or(0.0, |confidence| confidence.get());
     row("label", status.label.as_ref().map(|label| format!("{label} ({:.2} %)", 100.0 * confidence)));
     row("dispute", status.dispute.map(word));
+    row("decided by", status.decided_by.map(|by| who(by).to_owned()));
     row("reviewed by", status.reviewed_by.as_ref().map(ToString::to_string));
     row("decided", status.decided_at.map(|at| at.to_string()));
     let mut text = columns(&rows);
     if let Some(explained) = &view.explained {
         text.push_str("\n\n");
-        text.push_str(&explanation(explained));
+        text.push_str(&explanation(explained, status.decided_by));
     }
     if !status.votes.is_empty() {
         text.push_str("\n\n");
@@ -78,8 +80,19 @@ fn describe(view: &ImageView) -> String {
     printable(&text)
 }
 
-fn explanation(explained: &Explained) -> String {
-    let mut how = format!("decided by {}", explained.rule.as_str());
+/// Who has decided, in words.
+fn who(by: DecidedBy) -> &'static str {
+    match by {
+        DecidedBy::Votes => "its votes",
+        DecidedBy::Batch => "a batch over all votes of the task",
+        DecidedBy::Gold => "gold: its label is known",
+        DecidedBy::Review => "a person, in a review",
+    }
+}
+
+fn explanation(explained: &Explained, by: Option<DecidedBy>) -> String {
+    let how = if by == Some(DecidedBy::Votes) { "decided" } else { "its votes alone" };
+    let mut how = format!("{how} by {}", explained.rule.as_str());
     if let Some(wanted) = explained.confidence_wanted {
         how.push_str(&format!(", which asks for {:.1} %", 100.0 * wanted));
     }
@@ -149,7 +162,7 @@ mod tests {
     fn an_image_is_shown_with_its_votes_and_why() {
         let view: ImageView = serde_json::from_value(serde_json::json!({
             "image": "0".repeat(64), "names": ["a.png"], "state": "complete", "bytes": 9, "label": "cat",
-            "confidence": 0.91, "decided_at": "2026-11-21T09:00:00.000Z",
+            "confidence": 0.91, "decided_by": "votes", "decided_at": "2026-11-21T09:00:00.000Z",
             "votes": [
                 {"operator": "op-1", "label": "cat", "at": "2026-11-21T08:00:00.000Z", "elapsed_ms": 1_250,
                  "weight": 4.7, "phase": "warm"},
@@ -176,5 +189,20 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
+    }
+
+    #[test]
+    fn what_a_person_has_decided_is_not_said_of_the_votes() {
+        let view: ImageView = serde_json::from_value(serde_json::json!({
+            "image": "0".repeat(64), "names": ["a.png"], "state": "complete", "bytes": 9, "label": "cat",
+            "confidence": 1.0, "decided_by": "gold", "decided_at": "2026-11-21T09:00:00.000Z",
+            "votes": [{"operator": "op-1", "label": "dog", "at": "2026-11-21T08:00:00.000Z"}],
+            "explained": {"rule": "majority", "labels": [{"label": "dog", "votes": 1, "confidence": 1.0}]},
+        }))
+        .unwrap();
+        let text = describe(&view);
+        let decided = text.lines().find(|line| line.starts_with("decided by")).unwrap();
+        assert!(decided.ends_with("gold: its label is known"), "{text}");
+        assert!(text.contains("its votes alone by majority") && !text.contains("judged again"), "{text}");
     }
 }

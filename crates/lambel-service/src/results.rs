@@ -16,7 +16,7 @@ use lambel_core::{
     consensus::{Share, Verdict, Weight},
     limits,
     ring::next_place,
-    subtask::Answer,
+    subtask::{Answer, DecidedBy},
 };
 
 use crate::{
@@ -241,7 +241,10 @@ fn explained_of(task: &Task, subtask: &Subtask, reported: &Reported) -> Option<E
         others: rule.weighs().then_some(seen.others),
         posterior,
         calibration: posterior.and(reported.found()).map(calibration_view),
-        agrees: subtask.decision.map(|decision| again == Some(decision)),
+        agrees: subtask
+            .decision
+            .filter(|_| subtask.decided_by == DecidedBy::Votes)
+            .map(|decision| again == Some(decision)),
     })
 }
 

@@ -204,7 +204,8 @@ pub struct Explained {
     /// How `confidence` was calibrated. Left out where it is the posterior as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<CalibrationView>,
-    /// Whether the votes, judged again, come to the decision that is recorded. Left out where nothing was decided.
+    /// Whether the votes, judged again, come to the decision that is recorded. Left out where nothing was decided, and
+    /// where the votes of the image alone have not done it: by a batch, gold or a review.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agrees: Option<bool>,
 }

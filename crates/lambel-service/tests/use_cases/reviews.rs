@@ -239,7 +239,9 @@ async fn each_is_judged_alone_and_the_same_again_changes_nothing() {
     let gold = vec![GoldFields { name: None, image: Some(images[2]), label: "cat".to_owned() }];
     let receipts = world.tasks.add_gold(&client("alice"), task, &AddGold { gold }).await.unwrap().gold;
     assert_eq!((receipts[0].outcome, &receipts[0].decided), (GoldOutcome::Added, &None));
-    let status = world.tasks.image(&client("alice"), task, images[2]).await.unwrap().status;
+    let image = world.tasks.image(&client("alice"), task, images[2]).await.unwrap();
+    assert_eq!(image.explained.unwrap().agrees, None, "its votes have not decided it");
+    let status = image.status;
     assert_eq!((status.label.unwrap().as_str(), status.decided_by), ("cat", Some(DecidedBy::Gold)));
     assert_eq!((status.reviewed_by, said(&world.news().await, images[2]).len()), (None, 1));
     is_sound(&world, task).await;
