@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use lambel_core::{
-    Deed, FileName, Gold, ImageId, LabelIndex, OperatorId, Subtask, SubtaskState, Task, TaskId,
+    Deed, Gold, ImageId, LabelIndex, OperatorId, Subtask, SubtaskState, Task, TaskId,
     api::{AddGold, GoldFields, GoldOutcome, GoldPage, GoldReceipt, GoldReceipts, GoldRemoval, GoldView, PageQuery},
     gold::GoldRecord,
     limits,
@@ -17,6 +17,7 @@ use lambel_core::{
 use crate::{
     caller::Caller,
     error::{Error, Result},
+    lines::Refusal,
     ports::{CLOSED_AT_ONCE, Closing, REVISED_AT_ONCE, Revised, Revision, SharedGold, StoreResult},
     results::page_limit,
     tasks::Tasks,
@@ -28,18 +29,6 @@ const AT_ONCE: usize = 16;
 const CLOSE_TRIES: usize = 5;
 /// Operators' records of one read.
 const RECORDS: u32 = 1_000;
-
-/// Why an image cannot be gold.
-struct Refusal {
-    code: &'static str,
-    detail: String,
-}
-
-impl Refusal {
-    fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
-    }
-}
 
 /// What a line of the request means.
 type Meant = Result<(ImageId, LabelIndex), Refusal>;
@@ -132,27 +121,11 @@ impl Tasks {
 
     /// Reads the lines of a request.
     async fn meant(&self, task: &Task, gold: &[GoldFields]) -> Result<Vec<Meant>> {
-        let names: Vec<Option<FileName>> =
-            gold.iter().map(|fields| FileName::parse(fields.name.as_deref()?).ok()).collect();
-        // Each name once.
-        let asked: BTreeSet<FileName> = names.iter().flatten().cloned().collect();
-        let asked: Vec<FileName> = asked.into_iter().collect();
-        let mut stands_for: HashMap<FileName, ImageId> = HashMap::new();
-        if !asked.is_empty() {
-            let found = self.store.names(task, &asked).await?;
-            stands_for.extend(asked.into_iter().zip(found).filter_map(|(name, image)| Some((name, image?))));
-        }
+        let lines: Vec<_> = gold.iter().map(|fields| (fields.name.as_deref(), fields.image)).collect();
+        let images = self.images_meant(task, &lines).await?;
         let mut seen: HashMap<ImageId, LabelIndex> = HashMap::new();
-        let read = |(fields, name): (&GoldFields, &Option<FileName>)| {
-            let image = match (&fields.name, fields.image) {
-                (Some(_), None) => name
-                    .as_ref()
-                    .and_then(|name| stands_for.get(name))
-                    .copied()
-                    .ok_or_else(|| Refusal::new("unknown-name", "the task has no file of this name")),
-                (None, Some(image)) => Ok(image),
-                _ => Err(Refusal::new("no-image", "gold has either the name of a file or the id of an image")),
-            }?;
+        let read = |(fields, image): (&GoldFields, Result<ImageId, Refusal>)| {
+            let image = image?;
             let label = task.labels.index_of(&fields.label);
             let label =
                 label.ok_or_else(|| Refusal::new("unknown-label", "the label is not one of the task's labels"))?;
@@ -161,7 +134,7 @@ impl Tasks {
             }
             Ok((image, label))
         };
-        Ok(gold.iter().zip(&names).map(read).collect())
+        Ok(gold.iter().zip(images).map(read).collect())
     }
 
     /// Why an image cannot be gold now, if it cannot.

@@ -13,6 +13,7 @@ pub mod exports;
 pub mod gold;
 pub mod import;
 mod known;
+mod lines;
 pub mod open;
 pub mod operate;
 pub mod pace;

@@ -5,10 +5,10 @@
 //! was stopped in between says more than was done, and what was done says by whom. Whether the task is complete by that
 //! is looked at afterwards, and again by whoever hears of the decisions.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use lambel_core::{
-    ClientId, Deed, FileName, ImageId, LabelIndex, Subtask, SubtaskState, Task, TaskId,
+    ClientId, Deed, ImageId, LabelIndex, Subtask, SubtaskState, Task, TaskId,
     api::{ReviewFields, ReviewImages, ReviewOutcome, ReviewReceipt, ReviewReceipts},
     limits,
     subtask::DecidedBy,
@@ -17,6 +17,7 @@ use lambel_core::{
 use crate::{
     caller::Caller,
     error::{Error, Result},
+    lines::Refusal,
     ports::{REVISED_AT_ONCE, Revised, Revision},
     tasks::Tasks,
 };
@@ -31,19 +32,6 @@ enum Said {
     Label(LabelIndex),
     /// The label that it has is its answer.
     Keep,
-}
-
-/// Why an image stays as it is.
-#[derive(Clone, Debug)]
-struct Refusal {
-    code: &'static str,
-    detail: String,
-}
-
-impl Refusal {
-    fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
-    }
 }
 
 /// What became of an image.
@@ -109,27 +97,11 @@ impl Tasks {
         task: &Task,
         reviews: &[ReviewFields],
     ) -> Result<Vec<Result<(ImageId, Said), Refusal>>> {
-        let names: Vec<Option<FileName>> =
-            reviews.iter().map(|fields| FileName::parse(fields.name.as_deref()?).ok()).collect();
-        // Each name once.
-        let asked: BTreeSet<FileName> = names.iter().flatten().cloned().collect();
-        let asked: Vec<FileName> = asked.into_iter().collect();
-        let mut stands_for: HashMap<FileName, ImageId> = HashMap::new();
-        if !asked.is_empty() {
-            let found = self.store.names(task, &asked).await?;
-            stands_for.extend(asked.into_iter().zip(found).filter_map(|(name, image)| Some((name, image?))));
-        }
+        let lines: Vec<_> = reviews.iter().map(|fields| (fields.name.as_deref(), fields.image)).collect();
+        let images = self.images_meant(task, &lines).await?;
         let mut seen: HashMap<ImageId, Said> = HashMap::new();
-        let read = |(fields, name): (&ReviewFields, &Option<FileName>)| {
-            let image = match (&fields.name, fields.image) {
-                (Some(_), None) => name
-                    .as_ref()
-                    .and_then(|name| stands_for.get(name))
-                    .copied()
-                    .ok_or_else(|| Refusal::new("unknown-name", "the task has no file of this name")),
-                (None, Some(image)) => Ok(image),
-                _ => Err(Refusal::new("no-image", "say either the id of an image or the name of a file")),
-            }?;
+        let read = |(fields, image): (&ReviewFields, Result<ImageId, Refusal>)| {
+            let image = image?;
             let said = match (&fields.label, fields.keep) {
                 (Some(label), false) => {
                     let place = task.labels.index_of(label);
@@ -144,7 +116,7 @@ impl Tasks {
             }
             Ok((image, said))
         };
-        Ok(reviews.iter().zip(&names).map(read).collect())
+        Ok(reviews.iter().zip(images).map(read).collect())
     }
 
     /// Decides images, and says of each what became of it. What has no fate in the end has changed each time.
