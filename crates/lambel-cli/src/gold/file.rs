@@ -1,4 +1,5 @@
-//! Images and their labels out of a CSV file, for gold and for reviews: a line for each image. What is wrong is said with its line, and then nothing is sent.
+//! Images and their labels out of a CSV file, for gold and for reviews: a line for each image. What is wrong is said
+//! with its line, and then nothing is sent.
 
 use std::{collections::HashMap, fs::File, io::Read, path::Path};
 

@@ -29,8 +29,8 @@ pub enum Revised {
     Stopped,
 }
 
-/// The writes of a batch, and of a person who reviews what is disputed. Only one batch of a task is under way at a time, the one whose mark is stored; whoever lost
-/// it meanwhile writes nothing any more.
+/// The writes of a batch, and of a person who reviews what is disputed. Only one batch of a task is under way at a
+/// time, the one whose mark is stored; whoever lost it meanwhile writes nothing any more.
 #[async_trait]
 pub trait Batches: Send + Sync {
     /// Writes what becomes of subtasks of one task, and counts it, in one step: those whose record is as it was seen,

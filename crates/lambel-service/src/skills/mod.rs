@@ -1,15 +1,17 @@
 //! Batches: all votes of a task looked at together.
 //!
-//! A look at a task is a sequence: read all votes (`votes.rs`), fit a model of operators and labels to them ([`MapEm`]),
-//! measure the operators by it, see what gold says of the confidences (`calibrate.rs`), report both
-//! ([`crate::quality`]), review the images by it (`review.rs`), and remember how far the task was. Operators are measured and images reviewed only where the task's rule weighs votes: what is
-//! found of an operator is written on their record in the task, and counts from their next vote on; what a review finds
-//! decides images, decides them again, or opens them again, and while the operators are not known, only the last look
-//! does. The report is for the task's client to read, and for its policy to pause operators by, with any rule.
+//! A look at a task is a sequence: read all votes (`votes.rs`), fit a model of operators and labels to them
+//! ([`MapEm`]), measure the operators by it, see what gold says of the confidences (`calibrate.rs`), report both
+//! ([`crate::quality`]), review the images by it (`review.rs`), and remember how far the task was. Operators are
+//! measured and images reviewed only where the task's rule weighs votes: what is found of an operator is written on
+//! their record in the task, and counts from their next vote on; what a review finds decides images, decides them
+//! again, or opens them again, and while the operators are not known, only the last look does. The report is for the
+//! task's client to read, and for its policy to pause operators by, with any rule.
 //!
 //! A task is due each time another twentieth of its images was decided ([`SkillMark::is_due`]); a schedule looks for
-//! such tasks. A task that completes without a batch gets its report once more then. Where votes weigh it is also due when it is sealed and everything in it is decided: then it is the *last* look, and if that
-//! opens nothing again the task completes. Whoever hears of the last decision asks for it by a message.
+//! such tasks. A task that completes without a batch gets its report once more then. Where votes weigh it is also due
+//! when it is sealed and everything in it is decided: then it is the *last* look, and if that opens nothing again the
+//! task completes. Whoever hears of the last decision asks for it by a message.
 //!
 //! Whoever looks holds the task's mark meanwhile. One holds it at a time, only who holds it opens anything again, and
 //! only who holds it completes the task: so nothing opens in a task that is complete.
